@@ -1,0 +1,1 @@
+"""monami6: the command line."""

@@ -1,0 +1,1 @@
+"""monami6-ha: a home agent for several care-of addresses."""

@@ -1,0 +1,1 @@
+"""The home agent as a calculator: packets and the time go in, packets and wanted kernel state come out."""

@@ -1,0 +1,1 @@
+"""What the mobile node's agent and the home agent share."""

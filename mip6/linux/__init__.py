@@ -1,0 +1,1 @@
+"""The kernel seam: netlink, nftables, Mobility Header sockets."""

@@ -1,0 +1,1 @@
+"""monami6d: the mobile node's agent."""

@@ -1,0 +1,1 @@
+"""The operating system's side of the agent: turns the world into events."""

@@ -1,0 +1,1 @@
+"""The whole system in network namespaces, with traffic and faults."""
