@@ -1,0 +1,211 @@
+"""What we want in the kernel, as values, and the difference between that and what the kernel says it has.
+
+Pure. `mip6.linux.reconciler` reads the kernel and applies the difference (docs/architecture.md, "The kernel").
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+PROTOCOL = 146
+"""Tag on our routes, rules and addresses (`ip -6 route show proto 146`): what carries another is not ours to touch."""
+
+LOCAL_TABLE, MAIN_TABLE = 255, 254
+
+ANYWHERE = IPv6Network("::/0")
+LOOPBACK = 1
+"""Index of the interface `lo`."""
+
+DELIVER, FORWARD = IPv6Address("100::6d36:1"), IPv6Address("100::6d36:2")
+"""Where nftables sends the tunnelled packets that it found good, and where a route takes the outer header off: those
+with an inner packet for this machine, and those for others (the kernel's seg6local actions do one or the other).
+Nobody else uses these: the prefix is for discarding (RFC 6666), and the addresses never leave the machine. A route for
+our own address would need the kernel's first rule, `lookup local`, moved away, and other programs rely on its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A /128 on the loopback interface: it outlives every link."""
+
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The bits of a packet's firewall mark that a rule looks at."""
+
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy routing rule: what matches looks into `table`."""
+
+    priority: int
+    table: int
+    source: IPv6Address | None = None
+    destination: IPv6Address | None = None
+    mark: Mark | None = None
+    ip_protocol: int | None = None
+    local_only: bool = False
+    """Only packets that this machine itself sends."""
+    suppress_prefix_length: int | None = None
+    """Ignore a route found whose prefix is this long or shorter: 0 hides default routes."""
+    order: int = field(default=0, compare=False)
+    """Rules of equal priority are looked at in the order in which they were added: this makes it a rising one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encapsulate:
+    """Tunnel to `peer`, IPv6 in IPv6 without a routing header (seg6 mode encap.red)."""
+
+    peer: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Decapsulate:
+    """Take the outer header off. The inner packet is looked up in `table`, or by the rules when that is None
+    (seg6local End.DT6, or End.DX6 to the inner destination).
+    """
+
+    table: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route. Table, destination and metric identify it; a route that differs in the rest replaces it in place."""
+
+    table: int
+    destination: IPv6Network
+    interface: int | None = None
+    """Interface index; None makes the destination unreachable."""
+    gateway: IPv6Address | None = None
+    source: IPv6Address | None = None
+    """The source address that unbound sockets get."""
+    mtu: int | None = None
+    tunnel: Encapsulate | Decapsulate | None = None
+    metric: int = 1024
+
+    @property
+    def key(self) -> tuple[int, IPv6Network, int]:
+        return self.table, self.destination, self.metric
+
+
+Elements = frozenset[str] | Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An nftables table of ours. It is replaced whole, in one transaction, when `definition` changes; a change of
+    elements touches just these.
+    """
+
+    name: str
+    definition: str
+    """Its sets, maps, counters and chains in nft syntax, without elements."""
+    elements: Mapping[str, Elements] = field(default_factory=dict)
+    """Elements of each named set, or key to value of each named map, in nft syntax."""
+
+    def commands_to_create(self) -> str:
+        """The transaction that makes the table what it should be, whatever it was before."""
+        lines = [
+            f"table ip6 {self.name}",
+            f"delete table ip6 {self.name}",
+            f"table ip6 {self.name} {{{self.definition}}}",
+        ]
+        lines += [self._command("add", name, _spell(elements)) for name, elements in self.elements.items()]
+        return "\n".join(line for line in lines if line) + "\n"
+
+    def commands_to_become(self, wanted: "Table") -> str:
+        """The transaction that turns this table, as it stands in the kernel, into `wanted`; empty if it is already."""
+        if (self.name, self.definition) != (wanted.name, wanted.definition):
+            return wanted.commands_to_create()
+        lines = []
+        for name in self.elements.keys() | wanted.elements.keys():
+            old, new = _spell(self.elements.get(name, ())), _spell(wanted.elements.get(name, ()))
+            lines += [self._command("delete", name, old - new), self._command("add", name, new - old)]
+        return "".join(f"{line}\n" for line in lines if line)
+
+    def _command(self, verb: str, name: str, elements: frozenset[str]) -> str:
+        return f"{verb} element ip6 {self.name} {name} {{ {', '.join(sorted(elements))} }}" if elements else ""
+
+
+def _spell(elements: Elements | Iterable[str]) -> frozenset[str]:
+    if isinstance(elements, Mapping):
+        return frozenset(f"{key} : {value}" for key, value in elements.items())
+    return frozenset(elements)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The part of the kernel's state that is ours."""
+
+    addresses: frozenset[Address] = frozenset()
+    rules: tuple[Rule, ...] = ()
+    """As the kernel looks at them; as a wish, in any order."""
+    routes: frozenset[Route] = frozenset()
+    table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Add the object, or replace the route that has its key."""
+
+    object: Address | Rule | Route
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete the object."""
+
+    object: Address | Rule | Route
+
+
+Operation = Put | Remove
+
+
+def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
+    """The steps from `actual` to `wanted`, in an order that never leaves traffic without a way: addresses (routes
+    name them as source), then routes, then the rules that lead to them; deletions afterwards, in the reverse order.
+    nftables is not part of it: its table changes in one transaction of its own.
+    """
+    keys = {route.key for route in wanted.routes}
+    put_rules, remove_rules = _rule_difference(actual.rules, wanted.rules)
+    put: list[Operation] = []
+    put += [Put(address) for address in _sorted(wanted.addresses - actual.addresses)]
+    put += [Put(route) for route in _sorted(wanted.routes - actual.routes)]
+    put += [Put(rule) for rule in put_rules]
+    remove: list[Operation] = [Remove(rule) for rule in remove_rules]
+    remove += [Remove(route) for route in _sorted(actual.routes - wanted.routes) if route.key not in keys]
+    remove += [Remove(address) for address in _sorted(actual.addresses - wanted.addresses)]
+    return put + remove
+
+
+def _rule_difference(actual: Sequence[Rule], wanted: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Rules to add, and rules to remove after that. The kernel adds a rule behind those of equal priority and removes
+    the first that fits: so one that must come later than a new one is added once more, and its old self removed.
+    """
+    order = {rule: rule.order for rule in wanted}
+    right: list[Rule] = []
+    misplaced: list[Rule] = []
+    first_missing = {
+        priority: min(rule.order for rule in wanted if rule.priority == priority and rule not in actual)
+        for priority in {rule.priority for rule in wanted if rule not in actual}
+    }
+    for rule in actual:
+        if rule not in order:
+            misplaced.append(rule)
+            continue
+        reached = max((order[other] for other in right if other.priority == rule.priority), default=0)
+        limit = first_missing.get(rule.priority, order[rule])
+        (right if rule not in right and reached <= order[rule] <= limit else misplaced).append(rule)
+    put = [rule for rule in sorted(wanted, key=lambda rule: (rule.order, repr(rule))) if rule not in right]
+    return put, misplaced
+
+
+def _sorted(objects: Iterable[_T]) -> list[_T]:
+    return sorted(objects, key=repr)

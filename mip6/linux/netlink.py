@@ -1,0 +1,190 @@
+"""Talk to the kernel's routing: requests, dumps and notifications over rtnetlink.
+
+pyroute2 turns messages into bytes and back; this module owns the sockets. A request is synchronous: rtnetlink does the
+work while we are inside `send`, so the answer is there when it returns and a request never waits for anything but the
+kernel's own lock. pyroute2 drops attributes that it does not know in silence (a rule with a misspelt selector would
+match everything), so `message` refuses them.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyroute2.netlink import nlmsg
+
+NETLINK_ROUTE = 0
+SOL_NETLINK = 270
+NETLINK_EXT_ACK = 11
+NETLINK_GET_STRICT_CHK = 12
+
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+
+_HEADER = struct.Struct("=IHHII")
+_RECEIVE_OCTETS = 1 << 18
+
+
+class NetlinkError(OSError):
+    """The kernel refused a request; errno as the kernel gave it."""
+
+
+def message(kind: type[nlmsg], fields: Mapping[str, int], attributes: Mapping[str, Any]) -> nlmsg:
+    """A request of pyroute2's class `kind`. `attributes` are by their kernel names (`RTA_DST`); an unknown field or
+    attribute, also in a nested one, is a ValueError.
+    """
+    built = kind()
+    known = {name for name, _ in kind.fields}
+    for name, value in fields.items():
+        if name not in known:
+            raise ValueError(f"{kind.__name__} has no field {name}")
+        built[name] = value
+    built["attrs"] = list(attributes.items())
+    _refuse_unknown(kind, built["attrs"])
+    return built
+
+
+def _refuse_unknown(kind: type[nlmsg], attributes: list[tuple[str, Any]]) -> None:
+    types = {entry[-2]: entry[-1] for entry in kind.nla_map}
+    for name, value in attributes:
+        if name not in types:
+            raise ValueError(f"{kind.__name__} has no attribute {name}")
+        nested = getattr(kind, types[name], None)
+        if isinstance(value, dict) and "attrs" in value and isinstance(nested, type):
+            _refuse_unknown(nested, value["attrs"])
+
+
+class Netlink:
+    """A socket for requests. One request at a time, each answered before the call returns."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
+        self._socket.bind((0, 0))
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
+        self._sequence = 0
+
+    @property
+    def port(self) -> int:
+        """Our address on the netlink bus: notifications about our own requests carry it."""
+        port: int = self._socket.getsockname()[0]
+        return port
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def request(self, kind: int, request: nlmsg, flags: int = 0) -> None:
+        """Send and wait for the acknowledgement. Raises NetlinkError when the kernel refuses."""
+        self._send(kind, request, flags | NLM_F_ACK)
+        for _ in self._answers(type(request)):
+            pass
+
+    def dump(self, kind: int, request: nlmsg) -> list[nlmsg]:
+        """Every object that matches the request, decoded."""
+        self._send(kind, request, NLM_F_DUMP)
+        return list(self._answers(type(request)))
+
+    def _send(self, kind: int, request: nlmsg, flags: int) -> None:
+        self._sequence += 1
+        request["header"]["type"] = kind
+        request["header"]["flags"] = flags | NLM_F_REQUEST
+        request["header"]["sequence_number"] = self._sequence
+        request.encode()
+        self._socket.send(request.data)
+
+    def _answers(self, kind: type[nlmsg]) -> Iterator[nlmsg]:
+        while True:
+            for type_, sequence, payload in split(self._socket.recv(_RECEIVE_OCTETS)):
+                if sequence != self._sequence:
+                    continue  # the rest of an answer that an earlier error cut short
+                if type_ == NLMSG_DONE:
+                    return
+                if type_ == NLMSG_ERROR:
+                    _raise_refusal(payload)
+                    return
+                yield decode(kind, payload)
+
+
+def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The messages in one datagram from the kernel, as (type, sequence number, whole message)."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, type_, _flags, sequence, _port = _HEADER.unpack_from(data, offset)
+        yield type_, sequence, data[offset : offset + length]
+        offset += (length + 3) & ~3
+
+
+def decode(kind: type[nlmsg], data: bytes) -> nlmsg:
+    """One message as a value of pyroute2's class `kind`."""
+    decoded = kind(data)
+    decoded.decode()
+    return decoded
+
+
+def _raise_refusal(payload: bytes) -> None:
+    (code,) = struct.unpack_from("=i", payload, _HEADER.size)
+    if code:
+        raise NetlinkError(-code, os.strerror(-code) + _reason(payload))
+
+
+def _reason(payload: bytes) -> str:
+    """The kernel's own words (extended acknowledgement, attribute 1), when it gave any."""
+    _length, _type, flags, _seq, _port = _HEADER.unpack_from(payload)
+    capped, has_attributes = flags & 0x100, flags & 0x200
+    if not has_attributes:
+        return ""
+    (request_length,) = struct.unpack_from("=I", payload, _HEADER.size + 4)
+    offset = _HEADER.size + 4 + (_HEADER.size if capped else (request_length + 3) & ~3)
+    while offset + 4 <= len(payload):
+        length, attribute = struct.unpack_from("=HH", payload, offset)
+        if attribute == 1:
+            return ": " + payload[offset + 4 : offset + length].rstrip(b"\0").decode(errors="replace")
+        offset += max(4, (length + 3) & ~3)
+    return ""
+
+
+class Notifications:
+    """A socket on which the kernel announces changes. Announcements only wake: whoever hears one reads again what it
+    is about, and after an overrun (the kernel had to drop some) everything.
+    """
+
+    def __init__(self, groups: int, *, ignore_port: int = 0, family: int = NETLINK_ROUTE) -> None:
+        """`groups`: bit mask of multicast groups (RTMGRP_*). `ignore_port`: changes made through that socket are ours
+        and no news.
+        """
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, family
+        )
+        self._socket.bind((0, groups))
+        self._ignore_port = ignore_port
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def read(self) -> set[int] | None:
+        """The types of all messages that wait (RTM_NEWLINK, ...); None after an overrun. Never blocks."""
+        types: set[int] = set()
+        overrun = False
+        while True:
+            try:
+                data, (sender, _groups) = self._socket.recvfrom(_RECEIVE_OCTETS)
+            except BlockingIOError:
+                return None if overrun else types
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                overrun = True
+                continue
+            if sender != 0:
+                continue  # only the kernel may tell us about the kernel (CVE-2010-2522 was another program's word)
+            types |= {type_ for type_, _sequence, message in split(data) if self._is_news(message)}
+
+    def _is_news(self, message: bytes) -> bool:
+        (port,) = struct.unpack_from("=I", message, 12)
+        return not port or port != self._ignore_port

@@ -1,0 +1,147 @@
+"""Make the kernel's state what a pure function wants, touching only what is ours."""
+
+import errno
+import socket
+from dataclasses import dataclass, replace
+
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+
+from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Route, Rule, Table, difference
+from mip6.linux import routing
+from mip6.linux.netlink import NLM_F_CREATE, NLM_F_REPLACE, Netlink, NetlinkError, Notifications, message
+from mip6.linux.nftables import Nftables, NftablesError
+
+NETLINK_NETFILTER = 12
+NFTABLES_GROUP = 1 << (7 - 1)
+
+_LOSSES = {routing.RTM_DELADDR, routing.RTM_DELROUTE, routing.RTM_DELRULE}
+_ALREADY_GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The kernel would not do what was asked."""
+
+    what: str
+    why: str
+
+
+class Reconciler:
+    """Holds what the kernel says of our objects; `apply` turns that into what is wanted."""
+
+    def __init__(self, table_name: str) -> None:
+        """`table_name`: of our nftables table. Raises OSError without the privileges or nftables' library."""
+        self._netlink = Netlink()
+        self._nftables = Nftables()
+        self._routing_news = Notifications(
+            routing.RTMGRP_IPV6_IFADDR | routing.RTMGRP_IPV6_ROUTE | routing.RTMGRP_IPV6_RULE,
+            ignore_port=self._netlink.port,
+        )
+        self._nftables_news = Notifications(NFTABLES_GROUP, family=NETLINK_NETFILTER)
+        self._table_name = table_name
+        self._table_handle: int | None = None
+        self._actual = Kernel()
+        self.read()
+
+    def filenos(self) -> tuple[int, int]:
+        """Readable when somebody else changed something: call `heed`."""
+        return self._routing_news.fileno(), self._nftables_news.fileno()
+
+    def close(self) -> None:
+        self._netlink.close()
+        self._nftables.close()
+        self._routing_news.close()
+        self._nftables_news.close()
+
+    def read(self) -> None:
+        """Ask the kernel for everything that is ours. A table of ours that a former run left is replaced, in one
+        transaction, by the next `apply`.
+        """
+        self._actual = replace(
+            self._actual, addresses=self._addresses(), rules=self._rules(), routes=self._routes(), table=self._table()
+        )
+
+    def heed(self) -> bool:
+        """Read again what others may have changed. True when it is no longer what we left there."""
+        before = self._actual
+        news = self._routing_news.read()
+        if news is None or news & _LOSSES:
+            self._actual = replace(
+                self._actual, addresses=self._addresses(), rules=self._rules(), routes=self._routes()
+            )
+        self._nftables_news.read()
+        self._actual = replace(self._actual, table=self._table())
+        return self._actual != before
+
+    def apply(self, wanted: Kernel) -> list[Refusal]:
+        """Change what differs from `wanted`; gives what the kernel refused, and leaves that to the next call."""
+        refusals = self._apply_table(wanted.table) if wanted.table != self._actual.table else []
+        operations = difference(self._actual, wanted)
+        failed = [refusal for operation in operations if (refusal := self._perform(operation)) is not None]
+        if failed:
+            self.read()
+        elif operations:
+            self._actual = replace(wanted, table=self._actual.table)
+        return refusals + failed
+
+    def counters(self) -> dict[str, int]:
+        """Packets counted by each named counter of our table."""
+        return self._nftables.counters(self._table_name) if self._actual.table is not None else {}
+
+    def _apply_table(self, wanted: Table | None) -> list[Refusal]:
+        actual = self._actual.table
+        if wanted is None:
+            commands = f"table ip6 {self._table_name}\ndelete table ip6 {self._table_name}\n"
+        elif actual is None:
+            commands = wanted.commands_to_create()
+        else:
+            commands = actual.commands_to_become(wanted)
+        try:
+            self._nftables.run(commands)
+        except NftablesError as error:
+            self._actual = replace(self._actual, table=None)
+            return [Refusal("nftables", str(error))]
+        if actual is None or wanted is None or actual.definition != wanted.definition:
+            self._table_handle = self._nftables.table_handle(self._table_name)
+        self._actual = replace(self._actual, table=wanted)
+        return []
+
+    def _perform(self, operation: Operation) -> Refusal | None:
+        adding = isinstance(operation, Put)
+        match operation.object:
+            case Address() as address:
+                request, kind = routing.address_message(address), (routing.RTM_DELADDR, routing.RTM_NEWADDR)[adding]
+                flags = NLM_F_CREATE | NLM_F_REPLACE
+            case Rule() as rule:
+                request, kind = routing.rule_message(rule), (routing.RTM_DELRULE, routing.RTM_NEWRULE)[adding]
+                flags = NLM_F_CREATE
+            case Route() as route:
+                request, kind = routing.route_message(route), (routing.RTM_DELROUTE, routing.RTM_NEWROUTE)[adding]
+                flags = NLM_F_CREATE | NLM_F_REPLACE
+        try:
+            self._netlink.request(kind, request, flags if adding else 0)
+        except NetlinkError as error:
+            if error.errno == errno.EEXIST if adding else error.errno in _ALREADY_GONE:
+                return None
+            return Refusal(repr(operation), str(error))
+        return None
+
+    def _addresses(self) -> frozenset[Address]:
+        request = message(ifaddrmsg, {"family": socket.AF_INET6, "index": LOOPBACK}, {})
+        answers = self._netlink.dump(routing.RTM_GETADDR, request)
+        return frozenset(address for answer in answers if (address := routing.address_from(answer)) is not None)
+
+    def _rules(self) -> tuple[Rule, ...]:
+        answers = self._netlink.dump(routing.RTM_GETRULE, message(fibmsg, {"family": socket.AF_INET6}, {}))
+        return tuple(rule for answer in answers if (rule := routing.rule_from(answer)) is not None)
+
+    def _routes(self) -> frozenset[Route]:
+        request = message(routing.RouteMessage, {"family": socket.AF_INET6, "proto": PROTOCOL}, {})
+        answers = self._netlink.dump(routing.RTM_GETROUTE, request)
+        return frozenset(route for answer in answers if (route := routing.route_from(answer)) is not None)
+
+    def _table(self) -> Table | None:
+        """What we last put there, if nobody has deleted or made it anew since."""
+        handle = self._nftables.table_handle(self._table_name)
+        return self._actual.table if handle is not None and handle == self._table_handle else None

@@ -1,0 +1,341 @@
+"""The binding update list: what we want the home agent to hold, what it acknowledged, and what is under way.
+
+The agent says which bindings it wants; `registration` compares that with what the home agent has acknowledged and
+sends Binding Updates until the two are the same; `answers` takes the acknowledgements. Every change of an entry's
+state passes `enter`, which insists on TRANSITIONS (RFC 6275 section 11.1, RFC 5648 section 5).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from ipaddress import IPv6Address
+from math import inf
+from types import MappingProxyType
+from typing import TypeAlias
+
+LATE_ANSWER_S = 64.0
+"""How long an answer to an update may take and still count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A binding that the agent wants: the care-of address, its BID-PRI and how long the address is valid."""
+
+    care_of: IPv6Address
+    priority: int
+    valid_until_at: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A binding that the home agent acknowledged."""
+
+    care_of: IPv6Address
+    priority: int
+    registered_at: float
+    refresh_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The home agent's no: the status it gave, and when to ask again."""
+
+    status: int
+    retry_at: float
+
+
+class EntryState(Enum):
+    """Where a binding stands."""
+
+    REGISTERING = "registering"
+    REGISTERED = "registered"
+    UPDATING = "updating"
+    DEREGISTERING = "deregistering"
+    REFUSED = "refused"
+    STANDBY = "standby"
+    GONE = "gone"
+
+
+TRANSITIONS: Mapping[EntryState, Mapping[EntryState, str]] = {
+    EntryState.GONE: {
+        EntryState.REGISTERING: "the link offers a care-of address",
+        EntryState.STANDBY: "the link offers a care-of address, the home agent takes one only",
+    },
+    EntryState.REGISTERING: {
+        EntryState.REGISTERED: "accepted",
+        EntryState.UPDATING: "accepted, but something else is wanted by now",
+        EntryState.REFUSED: "refused",
+        EntryState.DEREGISTERING: "link lost while an update was under way",
+        EntryState.STANDBY: "the home agent takes one care-of address only",
+        EntryState.GONE: "link lost before anything was sent",
+    },
+    EntryState.REGISTERED: {
+        EntryState.UPDATING: "another care-of address or priority is wanted",
+        EntryState.REGISTERING: "expired or overwritten",
+        EntryState.REFUSED: "refresh refused",
+        EntryState.DEREGISTERING: "link lost",
+        EntryState.STANDBY: "the home agent takes one care-of address only",
+        EntryState.GONE: "link lost, and the home agent holds nothing for it",
+    },
+    EntryState.UPDATING: {
+        EntryState.REGISTERED: "accepted",
+        EntryState.REGISTERING: "expired or overwritten",
+        EntryState.REFUSED: "refused",
+        EntryState.DEREGISTERING: "link lost",
+        EntryState.STANDBY: "the home agent takes one care-of address only",
+        EntryState.GONE: "link lost, and the home agent holds nothing for it",
+    },
+    EntryState.DEREGISTERING: {
+        EntryState.GONE: "acknowledged, or expired",
+        EntryState.REGISTERED: "the link returned as it was",
+        EntryState.UPDATING: "the link returned with another care-of address",
+        EntryState.REGISTERING: "the link returned before the home agent had answered",
+        EntryState.STANDBY: "the link returned, the home agent takes one care-of address only",
+    },
+    EntryState.REFUSED: {
+        EntryState.REGISTERING: "time to ask again, or another care-of address",
+        EntryState.REGISTERED: "a late answer accepts",
+        EntryState.UPDATING: "a late answer accepts what is no longer wanted",
+        EntryState.STANDBY: "the home agent takes one care-of address only",
+        EntryState.DEREGISTERING: "link lost while an update was under way",
+        EntryState.GONE: "link lost",
+    },
+    EntryState.STANDBY: {
+        EntryState.REGISTERING: "the better link is gone",
+        EntryState.REGISTERED: "accepted",
+        EntryState.UPDATING: "accepted, but something else is wanted by now",
+        EntryState.REFUSED: "refused",
+        EntryState.DEREGISTERING: "link lost while an update was under way",
+        EntryState.GONE: "link lost",
+    },
+}
+"""Every way from one state to another, and what it means: docs/architecture.md draws it, `enter` insists on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the binding update list (RFC 6275 section 11.1). The sequence number, the time of the last update
+    and the back-off are shared or kept by purpose, in Registration.
+    """
+
+    bid: int
+    state: EntryState = EntryState.GONE
+    since_at: float = 0.0
+    wanted: Wanted | None = None
+    binding: Binding | None = None
+    refusal: Refusal | None = None
+    claimed_until_at: float = 0.0
+    """Until when the home agent may hold a binding: from the first update sent, answered or not; 0 for none."""
+
+    @property
+    def target(self) -> Wanted:
+        """What an update about this entry says: what is wanted, or, to let go of it, what there was."""
+        if self.wanted is not None:
+            return self.wanted
+        held = self.binding
+        return Wanted(held.care_of, held.priority) if held else Wanted(IPv6Address(0), 0)
+
+
+# What a Binding Update is for. It is also the key of its back-off, so what it is about belongs to it.
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """One binding, from its own care-of address."""
+
+    bid: int
+    care_of: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """All bindings in one update."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """The only binding of a home agent that knows no binding identifiers."""
+
+    bid: int
+    care_of: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Deregister:
+    """Bindings of links that were lost."""
+
+    bids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """All bindings, for good."""
+
+
+Purpose: TypeAlias = Register | Refresh | Plain | Deregister | Leave
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Back-off of one purpose: when it may be tried again, how long to wait after that try, how many there were."""
+
+    due_at: float
+    timeout_s: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A Binding Update that was sent and not answered."""
+
+    purpose: Purpose
+    sequence: int
+    timestamp: int
+    source: IPv6Address
+    bindings: Mapping[int, Wanted]
+    """What it asks for, by BID; when it deregisters, what it lets go of."""
+    lifetime: int
+    """In units of 4 s; 0 deregisters."""
+    identified: bool
+    """Whether it carries binding identifiers."""
+    overwrite: bool
+    sent_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The binding update list towards one home agent, for one home address."""
+
+    entries: Mapping[int, Entry] = field(default_factory=dict)
+    sequence: int = 0
+    """Of the last update sent."""
+    clock_offset_s: float = 0.0
+    """The home agent's time of day, as far as we know, less `now`."""
+    timestamp: int = 0
+    """NTP timestamp of the last update sent."""
+    overwrite: bool = True
+    """We do not know what the home agent holds: the next update replaces all of it (RFC 5648 section 5.9)."""
+    multiple: bool = True
+    """The home agent takes several care-of addresses."""
+    bulk: bool = True
+    """The home agent takes several bindings in one update."""
+    leaving: bool = False
+    refusal: Refusal | None = None
+    """The home agent does not want to serve us at all ("do not send", RFC 6275 section 11.1)."""
+    unanswered: tuple[Update, ...] = ()
+    attempts: Mapping[Purpose, Attempt] = field(default_factory=dict)
+    recent: tuple[float, ...] = ()
+    """When the last updates were sent, for the rate limit."""
+    resynchronisations: int = 0
+
+
+def want(registration: Registration, wanted: Mapping[int, Wanted], now: float) -> Registration:
+    """Tell which bindings should exist, by BID."""
+    entries = {bid: entry for bid, entry in registration.entries.items() if entry.state != EntryState.GONE}
+    for bid in entries.keys() | wanted.keys():
+        entry = entries.get(bid, Entry(bid))
+        moved = entry.wanted is not None and bid in wanted and wanted[bid].care_of != entry.wanted.care_of
+        refusal = None if moved or bid not in wanted else entry.refusal
+        entries[bid] = replace(entry, wanted=wanted.get(bid), refusal=refusal)
+    return enter(replace(registration, entries=entries), now)
+
+
+def leave(registration: Registration) -> Registration:
+    """Deregister everything: the agent stops."""
+    return replace(registration, leaving=True, unanswered=(), attempts={})
+
+
+def expire(registration: Registration, now: float) -> Registration:
+    """Drop what has run out (RFC 6275 section 11.1)."""
+    entries = {}
+    for bid, entry in registration.entries.items():
+        lapsed = entry.binding is not None and entry.binding.expires_at <= now
+        forgiven = entry.refusal is not None and entry.refusal.retry_at <= now
+        entries[bid] = replace(
+            entry,
+            binding=None if lapsed else entry.binding,
+            refusal=None if forgiven else entry.refusal,
+            claimed_until_at=entry.claimed_until_at if entry.claimed_until_at > now else 0.0,
+        )
+    refusal = registration.refusal
+    return enter(
+        replace(
+            registration,
+            entries=entries,
+            refusal=None if refusal and refusal.retry_at <= now else refusal,
+            unanswered=tuple(update for update in registration.unanswered if update.sent_at + LATE_ANSWER_S > now),
+        ),
+        now,
+    )
+
+
+def refresh(registration: Registration, bids: Collection[int], now: float) -> Registration:
+    """Refresh these bindings now, or all if none is named: the home agent asked for it (RFC 5648 section 5.8)."""
+    entries = {
+        bid: replace(entry, binding=replace(entry.binding, refresh_at=now))
+        if entry.binding and (bid in bids or not bids)
+        else entry
+        for bid, entry in registration.entries.items()
+    }
+    return replace(registration, entries=entries)
+
+
+def carrying(registration: Registration) -> list[Entry]:
+    """Entries over which traffic may flow, the preferred first: those the home agent accepts packets from. A home
+    agent with a single binding accepts the new care-of address as soon as it has the update, which left before.
+    """
+    found = [
+        entry
+        for entry in registration.entries.values()
+        if entry.wanted is not None and (entry.binding is not None or _is_plain_and_sent(registration, entry))
+    ]
+    return sorted(found, key=by_priority)
+
+
+def _is_plain_and_sent(registration: Registration, entry: Entry) -> bool:
+    return not registration.multiple and entry.claimed_until_at > 0 and entry.bid == primary(registration)
+
+
+def by_priority(entry: Entry) -> tuple[int, int]:
+    """Sort key: the preferred first."""
+    return entry.target.priority, entry.bid
+
+
+def primary(registration: Registration) -> int | None:
+    """The one binding to have with a home agent that takes only one."""
+    entries = [entry for entry in registration.entries.values() if entry.wanted and not entry.refusal]
+    return min(entries, key=by_priority).bid if entries else None
+
+
+def _state(registration: Registration, entry: Entry) -> EntryState:
+    if entry.wanted is None:
+        held = registration.multiple and entry.claimed_until_at > 0
+        return EntryState.DEREGISTERING if held else EntryState.GONE
+    if entry.refusal is not None:
+        return EntryState.REFUSED
+    if not registration.multiple and entry.bid != primary(registration):
+        return EntryState.STANDBY
+    if entry.binding is None:
+        return EntryState.REGISTERING
+    return EntryState.REGISTERED if is_as_wanted(registration, entry) else EntryState.UPDATING
+
+
+def is_as_wanted(registration: Registration, entry: Entry) -> bool:
+    """Whether the home agent holds just what is wanted."""
+    held, wanted = entry.binding, entry.wanted
+    if held is None or wanted is None:
+        return False
+    return held.care_of == wanted.care_of and (held.priority == wanted.priority or not registration.multiple)
+
+
+def enter(registration: Registration, now: float) -> Registration:
+    """Work out the state of each entry again; a way that TRANSITIONS does not know is a bug and fails with KeyError."""
+    entries = {}
+    for bid, entry in registration.entries.items():
+        state = _state(registration, entry)
+        if state is not entry.state:
+            TRANSITIONS[entry.state][state]
+            entry = replace(entry, state=state, since_at=now)
+        entries[bid] = entry
+    return replace(registration, entries=MappingProxyType(entries))

@@ -1,0 +1,168 @@
+"""What the mobile node wants in the kernel (docs/architecture.md, "The data plane").
+
+Packets from the home address get a mark, which leads them into a table whose default route tunnels to the home agent.
+The tunnelled packet keeps the mark, which leads it into a second table: the way to the home agent over the link that
+carries the traffic. To move the traffic, these two routes are replaced, and nothing else.
+"""
+
+from ipaddress import IPv6Address, IPv6Network
+
+from mip6.kernel import (
+    ANYWHERE,
+    DELIVER,
+    LOCAL_TABLE,
+    MAIN_TABLE,
+    Address,
+    Decapsulate,
+    Encapsulate,
+    Kernel,
+    Mark,
+    Route,
+    Rule,
+    Table,
+)
+from mn_agent.core.links import Link
+from mn_agent.core.settings import Home
+from mn_agent.core.state import State
+
+TABLE_NAME = "monami6"
+
+DECAPSULATION_TABLE, TUNNEL_TABLE, OUTER_TABLE = 14600, 14601, 14602
+LINK_TABLES = 14700
+"""Table of a link: this plus its binding identifier."""
+
+MARK_MASK = 0xFF000000
+DEFAULT_MARK = Mark(0x01000000, MARK_MASK)
+
+# Ours come first, right behind the kernel's own rule for local addresses: programs that let the kernel choose a place
+# for their rules (wg-quick) stay behind them. But a route that such a program adds beats our default route.
+_FIRST, _BEHIND_OTHERS, _LAST = 0, 32764, 32765
+
+TUNNEL_HEADER = 40
+_SEG6_HEADROOM = 64
+"""What the kernel takes off a route's MTU: it reckons with a routing header that mode encap.red leaves out."""
+_MIN_MTU = 1280
+
+
+def wanted_kernel(state: State) -> Kernel:
+    """The kernel state that fits the agent's."""
+    carrier = state.links[state.carrier.bid] if state.carrier else None
+    links = list(state.links.values())
+    return Kernel(
+        addresses=frozenset((Address(state.settings.home.address),)),
+        rules=(*_tunnel_rules(state.settings.home, carrier), *_link_rules(links)),
+        routes=frozenset((*_tunnel_routes(state.settings.home, carrier, links), *_link_routes(links))),
+        table=_table(state),
+    )
+
+
+def route_mtu(link_mtu: int) -> int:
+    """MTU to put on a tunnel route so that inner packets fill the link and none has to be fragmented."""
+    return max(link_mtu - TUNNEL_HEADER, _MIN_MTU) + _SEG6_HEADROOM
+
+
+def _tunnel_rules(home: Home, carrier: Link | None) -> list[Rule]:
+    rules = [
+        Rule(_FIRST, DECAPSULATION_TABLE, destination=DELIVER),
+        # A tunnelled packet must not go into the tunnel again, so this one comes before the next
+        Rule(_FIRST, OUTER_TABLE, destination=home.agent, mark=DEFAULT_MARK, ip_protocol=41, order=1),
+        Rule(_FIRST, TUNNEL_TABLE, mark=DEFAULT_MARK, order=2),
+        Rule(_FIRST, TUNNEL_TABLE, source=home.address, order=3),
+    ]
+    if carrier is not None:
+        rules += [
+            # What has a better way than a default route keeps it: neighbours on the link, other tunnels
+            Rule(_BEHIND_OTHERS, MAIN_TABLE, suppress_prefix_length=0, local_only=True),
+            Rule(_LAST, TUNNEL_TABLE, local_only=True),
+        ]
+    return rules
+
+
+def _tunnel_routes(home: Home, carrier: Link | None, links: list[Link]) -> list[Route]:
+    # seg6local wants a device; any that is up will do
+    inward = carrier or next((link for link in links if link.usable), None)
+    routes = [_decapsulation(inward)] if inward is not None else []
+    if carrier is None:
+        return [*routes, Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
+    tunnel = Route(
+        TUNNEL_TABLE,
+        ANYWHERE,
+        interface=carrier.index,
+        source=home.address,
+        mtu=route_mtu(carrier.mtu),
+        tunnel=Encapsulate(home.agent),
+    )
+    return [*routes, tunnel, Route(OUTER_TABLE, ANYWHERE, interface=carrier.index, gateway=carrier.router)]
+
+
+def _decapsulation(link: Link) -> Route:
+    return Route(DECAPSULATION_TABLE, _host(DELIVER), interface=link.index, tunnel=Decapsulate(LOCAL_TABLE))
+
+
+def _link_rules(links: list[Link]) -> list[Rule]:
+    """A care-of address leaves by its own interface."""
+    return [
+        Rule(_FIRST, LINK_TABLES + link.bid, source=address, order=4)
+        for link in links
+        for address in sorted(link.usable)
+    ]
+
+
+def _link_routes(links: list[Link]) -> list[Route]:
+    routes = []
+    for link in links:
+        if not link.usable:
+            continue
+        table = LINK_TABLES + link.bid
+        routes.append(Route(table, ANYWHERE, interface=link.index, gateway=link.router))
+        routes += [Route(table, prefix, interface=link.index) for prefix in link.prefixes]
+    return routes
+
+
+def _table(state: State) -> Table:
+    home = state.settings.home
+    sources = {}
+    for entry in state.registration.entries.values():
+        address = state.tunnel_address(entry)
+        if address is not None:
+            sources[str(state.links[entry.bid].index)] = str(address)
+    usable = {str(address) for link in state.links.values() for address in link.usable}
+    return Table(TABLE_NAME, _definition(home), {"care_of": frozenset(usable), "source": sources})
+
+
+def _definition(home: Home) -> str:
+    """What passes and what is marked.
+
+    prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); packets
+    tunnelled to us are taken only from the home agent (RFC 6275 section 11.3.3) and sent to be decapsulated.
+    output: packets from the home address are marked. postrouting: the kernel chose the outer source; if it has several
+    to choose from it takes any, and this puts the registered one there.
+    """
+    keep = 0xFFFFFFFF ^ MARK_MASK
+    return f"""
+  counter tunnelled {{ }}
+  counter not_from_home_agent {{ }}
+  set care_of {{ typeof ip6 daddr; }}
+  map source {{ typeof oif : ip6 saddr; }}
+  chain prerouting {{
+    type filter hook prerouting priority raw; policy accept;
+    ip6 saddr {home.agent} ip6 nexthdr 43 @nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00
+    ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address
+  }}
+  chain for_home_address {{
+    ip6 saddr != {home.agent} counter name not_from_home_agent drop
+    counter name tunnelled ip6 daddr set {DELIVER}
+  }}
+  chain output {{
+    type route hook output priority mangle; policy accept;
+    ip6 saddr {home.address} meta mark set meta mark & {keep:#x} | {DEFAULT_MARK.value:#x}
+  }}
+  chain postrouting {{
+    type filter hook postrouting priority mangle; policy accept;
+    ip6 nexthdr 41 ip6 daddr {home.agent} meta mark & {MARK_MASK:#x} == {DEFAULT_MARK.value:#x} ip6 saddr set oif map @source
+  }}
+"""
+
+
+def _host(address: IPv6Address) -> IPv6Network:
+    return IPv6Network((address, 128))

@@ -1,0 +1,151 @@
+"""Which interfaces are links, and which care-of address each can offer."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import IPv6Address, IPv6Network
+from math import inf
+
+from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
+from mn_agent.core.settings import LinkSettings, Settings
+
+_UNIQUE_LOCAL = IPv6Network("fc00::/7")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An uplink. `care_of` is the address to register, None when `problem` says why there is none. `usable` are all
+    addresses from which packets may leave: an older care-of address stays among them until it goes away.
+    """
+
+    bid: int
+    name: str
+    kind: str
+    index: int
+    interface: str
+    care_of: IPv6Address | None = None
+    care_of_until_at: float = inf
+    problem: str = ""
+    usable: frozenset[IPv6Address] = frozenset()
+    router: IPv6Address | None = None
+    prefixes: tuple[IPv6Network, ...] = ()
+    mtu: int = 1500
+
+
+def find_links(
+    snapshot: Snapshot, settings: Settings, known: Mapping[int, Link], bids: Mapping[str, int]
+) -> list[Link]:
+    """The links in a snapshot, by rising binding identifier.
+
+    `known`: the links found before, by interface index. `bids`: the identifier that each interface name has had. An
+    interface keeps its identifier while it exists, whatever its name, and by its name when it returns (RFC 5648
+    section 2); a new one gets the lowest that is free.
+    """
+    candidates = [interface for interface in snapshot if not _is_excluded(interface, settings)]
+    by_index = {link.index: link.bid for link in known.values()}
+    taken = set(bids.values())
+    links = []
+    for interface in sorted(candidates, key=lambda interface: (interface.name not in bids, interface.index)):
+        bid = by_index.get(interface.index) or _reserved(interface, candidates, bids, by_index) or _lowest_free(taken)
+        taken.add(bid)
+        links.append(_link(interface, settings, bid, known.get(interface.index)))
+    return sorted(links, key=lambda link: link.bid)
+
+
+def _reserved(
+    interface: Interface, candidates: list[Interface], bids: Mapping[str, int], by_index: Mapping[int, int]
+) -> int | None:
+    """The identifier that this name had, unless a renamed interface still holds it."""
+    held = {by_index[other.index] for other in candidates if other.index in by_index}
+    bid = bids.get(interface.name)
+    return None if bid in held else bid
+
+
+def _lowest_free(taken: Iterable[int]) -> int:
+    used = set(taken)
+    return next(bid for bid in range(1, 0x10000) if bid not in used)
+
+
+def _is_excluded(interface: Interface, settings: Settings) -> bool:
+    return any(fnmatchcase(interface.name, pattern) for pattern in settings.links.exclude)
+
+
+def _link(interface: Interface, settings: Settings, bid: int, known: Link | None) -> Link:
+    named = _settings_for(interface, settings)
+    usable = [address for address in interface.addresses if _may_send(address, settings)]
+    best = min(
+        (address for address in usable if not address.deprecated),
+        key=lambda address: _rank(address, settings, known),
+        default=None,
+    )
+    problem = _problem(interface, best)
+    works = best is not None and not problem
+    return Link(
+        bid=bid,
+        name=(named.name if named else None) or interface.name,
+        kind=(named.kind if named else None) or interface.kind,
+        index=interface.index,
+        interface=interface.name,
+        care_of=best.address if best and works else None,
+        care_of_until_at=best.valid_until_at if best and works else inf,
+        problem=problem,
+        usable=frozenset(address.address for address in usable) if _can_carry(interface) else frozenset(),
+        router=interface.routers[0] if interface.routers else None,
+        prefixes=interface.prefixes,
+        mtu=interface.mtu,
+    )
+
+
+def _settings_for(interface: Interface, settings: Settings) -> LinkSettings | None:
+    return next((entry for entry in settings.link if fnmatchcase(interface.name, entry.interface)), None)
+
+
+def _may_send(address: InterfaceAddress, settings: Settings) -> bool:
+    """Global or unique local (RFC 6275 section 6.1.7), and known not to be somebody else's (RFC 4862, RFC 4429)."""
+    number = address.address
+    routable = not (number.is_link_local or number.is_multicast or number.is_unspecified or number.is_loopback)
+    return (
+        routable
+        and number != settings.home.address
+        and not address.duplicate
+        and (not address.tentative or address.optimistic)
+    )
+
+
+def _rank(address: InterfaceAddress, settings: Settings, known: Link | None) -> tuple[bool, bool, bool, IPv6Address]:
+    """Lowest is best: the kind of scope that the home agent's address has, the wanted sort of interface identifier,
+    the one in use, and then always the same one.
+    """
+    home_agent_is_local = settings.home.agent in _UNIQUE_LOCAL
+    return (
+        (address.address in _UNIQUE_LOCAL) != home_agent_is_local,
+        address.temporary != settings.links.temporary_addresses,
+        known is None or address.address != known.care_of,
+        address.address,
+    )
+
+
+def _can_carry(interface: Interface) -> bool:
+    return interface.up and interface.carrier and interface.running and bool(interface.routers)
+
+
+def _problem(interface: Interface, best: InterfaceAddress | None) -> str:
+    """Why the interface offers no care-of address; empty when it does."""
+    if not interface.up:
+        return "the interface is down"
+    if not interface.carrier:
+        return "no carrier"
+    if not interface.running:
+        return "not connected"
+    if not interface.routers:
+        return "no default router"
+    if best is not None:
+        return ""
+    addresses = [address for address in interface.addresses if not address.address.is_link_local]
+    if any(address.duplicate for address in addresses):
+        return "somebody else has its address (duplicate address detection failed)"
+    if any(address.tentative for address in addresses):
+        return "its address is being checked for duplicates"
+    if any(address.deprecated for address in addresses):
+        return "its address is deprecated"
+    return "no global address"

@@ -1,0 +1,266 @@
+"""Registration with the home agent: which Binding Update to send, when, and from which address.
+
+It sends the most urgent update that brings what the home agent holds nearer to what is wanted (RFC 6275 section 11.7,
+RFC 5648 section 5). A retransmission is nothing special: the difference is still there, so an update is made again,
+with a new sequence number and a longer wait (RFC 6275 section 11.8).
+
+Sequence numbers are shared by all bindings and paths differ in delay, so an update that overtakes another would make
+the home agent refuse the slower one. Hence one update is outstanding at a time; only what cannot wait (a link was
+lost) overtakes, and what is slow to be answered gives way after `PATIENCE_S`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv6Address
+from math import inf
+from types import MappingProxyType
+
+from mip6 import auth
+from mip6.wire.extension import Packet
+from mip6.wire.messages import BindingUpdate, lifetime_seconds, lifetime_units
+from mip6.wire.options import BindingIdentifier, MessageReplayProtection, MobileNodeIdentifier, Option
+from mip6.wire.registry import BindingUpdateFlag, IdentifierSubtype
+from mn_agent.core.bindings import (
+    Attempt,
+    Deregister,
+    Entry,
+    EntryState,
+    Leave,
+    Plain,
+    Purpose,
+    Refresh,
+    Register,
+    Registration,
+    Update,
+    Wanted,
+    by_priority,
+    enter,
+    is_as_wanted,
+    primary,
+)
+from mn_agent.core.settings import Settings
+
+# RFC 6275 section 12
+INITIAL_BINDACK_TIMEOUT_S = 1.0
+MAX_BINDACK_TIMEOUT_S = 32.0
+MAX_UPDATE_RATE = 3
+"""Binding Updates per second."""
+
+PATIENCE_S = INITIAL_BINDACK_TIMEOUT_S
+_URGENT = (Deregister, Plain, Leave)
+
+
+def purposes(registration: Registration, settings: Settings, now: float) -> list[Purpose]:
+    """What there is to tell the home agent, the most urgent first."""
+    entries = registration.entries.values()
+    if registration.leaving:
+        claimed = any(entry.claimed_until_at > 0 for entry in entries)
+        return [Leave()] if claimed and any(entry.wanted for entry in entries) else []
+    wanted = sorted((entry for entry in entries if entry.wanted and not entry.refusal), key=by_priority)
+    if not registration.multiple:
+        return _plain(registration, wanted, now)
+    unregistered = [entry for entry in wanted if not _is_registered_here(entry)]
+    registered = [entry for entry in wanted if _is_registered_here(entry)]
+    bulk_all = registration.bulk and not settings.registration.verify_links
+    found: list[Purpose] = []
+    if registered and not registration.overwrite:
+        found += _deregistrations(entries)
+    due = [entry for entry in registered if registration.overwrite or _is_due(registration, entry, now)]
+    if registration.bulk:
+        found += [Refresh()] if due or (bulk_all and unregistered) else []
+    else:
+        found += [_register(entry) for entry in due]
+    if not bulk_all and not (registration.overwrite and found):
+        found += [_register(entry) for entry in unregistered]
+    return found
+
+
+def _plain(registration: Registration, wanted: list[Entry], now: float) -> list[Purpose]:
+    chosen = next((entry for entry in wanted if entry.bid == primary(registration)), None)
+    if chosen is None or (chosen.binding is not None and not _is_due(registration, chosen, now)):
+        return []
+    return [Plain(chosen.bid, chosen.target.care_of)]
+
+
+def _is_registered_here(entry: Entry) -> bool:
+    """The home agent has this very care-of address."""
+    return entry.binding is not None and entry.binding.care_of == entry.target.care_of
+
+
+def _is_due(registration: Registration, entry: Entry, now: float) -> bool:
+    """Of one that is registered here."""
+    overdue = entry.binding is not None and now >= entry.binding.refresh_at
+    return overdue or not is_as_wanted(registration, entry)
+
+
+def _register(entry: Entry) -> Register:
+    return Register(entry.bid, entry.target.care_of)
+
+
+def _deregistrations(entries: Iterable[Entry]) -> list[Purpose]:
+    bids = tuple(sorted(entry.bid for entry in entries if _is_lost(entry)))
+    return [Deregister(bids)] if bids else []
+
+
+def _is_lost(entry: Entry) -> bool:
+    return entry.state is EntryState.DEREGISTERING
+
+
+def deadline(registration: Registration, settings: Settings, now: float) -> float:
+    """When something is to be sent, refreshed or dropped; infinity for never."""
+    moments = [_ready_at(registration, purpose) for purpose in purposes(registration, settings, now)]
+    timers = [entry.claimed_until_at for entry in registration.entries.values()]
+    for entry in registration.entries.values():
+        timers += [entry.binding.expires_at, entry.binding.refresh_at] if entry.binding else []
+        timers += [entry.refusal.retry_at] if entry.refusal else []
+    timers += [registration.refusal.retry_at] if registration.refusal else []
+    return min(moments + [timer for timer in timers if timer > now], default=inf)
+
+
+def _ready_at(registration: Registration, purpose: Purpose) -> float:
+    """When an update for this purpose may be sent."""
+    moments = [-inf]
+    if len(registration.recent) == MAX_UPDATE_RATE:
+        moments.append(registration.recent[0] + 1.0)
+    if purpose in registration.attempts:
+        moments.append(registration.attempts[purpose].due_at)
+    if registration.refusal is not None:
+        moments.append(registration.refusal.retry_at)
+    if registration.unanswered and not isinstance(purpose, _URGENT):
+        last = registration.unanswered[-1]
+        moments += [last.sent_at + PATIENCE_S] if last.purpose != purpose else []
+    return max(moments)
+
+
+def poll(registration: Registration, settings: Settings, now: float) -> tuple[Registration, Packet | None]:
+    """The next Binding Update to send, if one is to be sent now. Call again until there is none."""
+    ready = (purpose for purpose in purposes(registration, settings, now) if _ready_at(registration, purpose) <= now)
+    purpose = next(ready, None)
+    if purpose is None:
+        return registration, None
+    update = _update(registration, settings, purpose, now)
+    return _sent(registration, settings, update), _packet(settings, update)
+
+
+def _update(registration: Registration, settings: Settings, purpose: Purpose, now: float) -> Update:
+    """The Binding Update that serves a purpose."""
+    chosen = _chosen(registration, settings, purpose)
+    bindings = {entry.bid: entry.target for entry in chosen}
+    ends = isinstance(purpose, Deregister | Leave)
+    return Update(
+        purpose=purpose,
+        sequence=(registration.sequence + 1) & 0xFFFF,
+        timestamp=_timestamp(registration, now),
+        source=_source(registration, purpose),
+        bindings=MappingProxyType(bindings),
+        lifetime=0 if ends else _lifetime(settings, bindings.values(), now),
+        identified=not isinstance(purpose, Plain | Leave),
+        overwrite=isinstance(purpose, Register | Refresh) and _replaces(registration),
+        sent_at=now,
+    )
+
+
+def _replaces(registration: Registration) -> bool:
+    """Whether an update has to replace all that the home agent holds: we do not know what that is, or none of it is
+    worth keeping and no registered link is left from which to deregister it.
+    """
+    entries = registration.entries.values()
+    registered = any(entry.wanted and _is_registered_here(entry) for entry in entries)
+    return registration.overwrite or (not registered and any(_is_lost(entry) for entry in entries))
+
+
+def _chosen(registration: Registration, settings: Settings, purpose: Purpose) -> list[Entry]:
+    """The entries that an update is about."""
+    entries = registration.entries
+    match purpose:
+        case Register(bid) | Plain(bid):
+            return [entries[bid]]
+        case Deregister(bids):
+            return [entries[bid] for bid in bids]
+        case Leave():
+            return [entry for entry in entries.values() if entry.claimed_until_at]
+        case Refresh():
+            wanted = [entry for entry in entries.values() if entry.wanted and not entry.refusal]
+            verify = settings.registration.verify_links
+            return [entry for entry in wanted if not verify or _is_registered_here(entry)]
+
+
+def _source(registration: Registration, purpose: Purpose) -> IPv6Address:
+    """The care-of address to send from. One that is to be registered alone speaks for itself. Otherwise the preferred
+    of those that are registered, and at every further try another, for the path may be dead.
+    """
+    if isinstance(purpose, Register | Plain):
+        return purpose.care_of
+    wanted = sorted((entry for entry in registration.entries.values() if entry.wanted), key=by_priority)
+    registered = [entry.binding.care_of for entry in wanted if entry.binding and _is_registered_here(entry)]
+    senders = registered or [entry.target.care_of for entry in wanted]
+    attempt = registration.attempts.get(purpose)
+    return senders[(attempt.count if attempt else 0) % len(senders)]
+
+
+def _lifetime(settings: Settings, wanted: Iterable[Wanted], now: float) -> int:
+    """At most as long as every care-of address is valid, but never 0, which would mean the opposite (RFC 6275
+    section 11.7.1).
+    """
+    shortest = min([float(settings.registration.lifetime_s), *(each.valid_until_at - now for each in wanted)])
+    return max(1, lifetime_units(max(shortest, 0.0)))
+
+
+def _timestamp(registration: Registration, now: float) -> int:
+    """The home agent's time of day, and always later than the one before (RFC 4285 section 6)."""
+    return max(auth.ntp_timestamp(int((now + registration.clock_offset_s) * 1e9)), registration.timestamp + 1)
+
+
+def _packet(settings: Settings, update: Update) -> Packet:
+    flags = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION
+    if update.overwrite:
+        flags |= BindingUpdateFlag.OVERWRITE
+    secret = settings.authentication
+    options: list[Option] = [_identifier(update, bid) for bid in sorted(update.bindings) if update.identified]
+    options.append(MobileNodeIdentifier(IdentifierSubtype.NAI, secret.identity.encode()))
+    options.append(MessageReplayProtection(update.timestamp))
+    message = BindingUpdate(update.sequence, flags, update.lifetime, tuple(options))
+    data = auth.sign(message, secret.key, secret.spi, update.source, settings.home.address)
+    return Packet(update.source, settings.home.agent, settings.home.address, data)
+
+
+def _identifier(update: Update, bid: int) -> BindingIdentifier:
+    """The care-of address always goes with it, so that a home agent which lost its memory can still take the binding;
+    not when the binding ends, where it may be left out (RFC 5648 sections 5.1 and 5.4).
+    """
+    wanted = update.bindings[bid]
+    if update.lifetime == 0:
+        return BindingIdentifier(bid)
+    return BindingIdentifier(bid, priority=wanted.priority, care_of=wanted.care_of)
+
+
+def _sent(registration: Registration, settings: Settings, update: Update) -> Registration:
+    now = update.sent_at
+    known = any(entry.binding for entry in registration.entries.values())
+    # The home agent may have to check a home address that is new to it (RFC 6275 section 11.7.1)
+    first_timeout_s = INITIAL_BINDACK_TIMEOUT_S if known else settings.registration.first_timeout_s
+    before = registration.attempts.get(update.purpose, Attempt(now, first_timeout_s, 0))
+    attempt = Attempt(
+        due_at=now + before.timeout_s,
+        timeout_s=min(2 * before.timeout_s, MAX_BINDACK_TIMEOUT_S),
+        count=before.count + 1,
+    )
+    current = set(purposes(registration, settings, now))
+    claimed_until_at = now + lifetime_seconds(update.lifetime)
+    entries = {
+        bid: replace(entry, claimed_until_at=max(entry.claimed_until_at, claimed_until_at))
+        if bid in update.bindings and update.lifetime
+        else entry
+        for bid, entry in registration.entries.items()
+    }
+    sent = replace(
+        registration,
+        entries=entries,
+        sequence=update.sequence,
+        timestamp=update.timestamp,
+        unanswered=(*registration.unanswered, update),
+        attempts={purpose: kept for purpose, kept in registration.attempts.items() if purpose in current}
+        | {update.purpose: attempt},
+        recent=(*registration.recent, now)[-MAX_UPDATE_RATE:],
+    )
+    return enter(sent, now)

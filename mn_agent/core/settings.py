@@ -1,0 +1,67 @@
+"""What the operator decided. The configuration file has the same shape (mn_agent/config.py)."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """The permanent address, and who serves it."""
+
+    address: IPv6Address
+    agent: IPv6Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """The secret shared with the home agent (RFC 4285): `spi` names it, `identity` (user@realm) names us."""
+
+    identity: str
+    spi: int
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationSettings:
+    """How to register with the home agent."""
+
+    lifetime_s: int = 600
+    first_timeout_s: float = 1.5
+    """How long to wait for the first answer, while the home agent may be checking the home address
+    (InitialBindackTimeoutFirstReg, RFC 6275 section 12)."""
+    verify_links: bool = True
+    """Register each new care-of address by an update of its own, sent from it: the home agent then sees that the
+    address is reachable, and we that the link works (RFC 5648 section 10). Otherwise new ones share an update."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinksSettings:
+    """Which links to use, and in which order."""
+
+    prefer: tuple[str, ...] = ("ethernet", "wifi", "lte")
+    """Links by name, interface pattern or kind, the best first; links not listed come last."""
+    exclude: tuple[str, ...] = ("docker*", "br-*", "veth*", "virbr*", "tun*", "tap*", "wg*", "tailscale*")
+    """Patterns of interface names that are no uplinks."""
+    temporary_addresses: bool = False
+    """Register temporary addresses (RFC 8981) rather than stable ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """What an interface is called and what it is, where its own name does not tell."""
+
+    interface: str
+    """Pattern of interface names."""
+    name: str | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration of the agent."""
+
+    home: Home
+    authentication: Authentication
+    registration: RegistrationSettings = RegistrationSettings()
+    links: LinksSettings = LinksSettings()
+    link: tuple[LinkSettings, ...] = ()
