@@ -67,7 +67,12 @@ def reserved(code: str) -> Field:
 def flags(code: str, name: str, kind: type[IntFlag]) -> Field:
     """Flags; unassigned ones are ignored on receipt."""
     known = sum(kind)
-    return Field(code, (name,), int, lambda word: kind(word & known))
+
+    @lru_cache(256)  # the same few come again and again
+    def from_word(word: int) -> IntFlag:
+        return kind(word & known)
+
+    return Field(code, (name,), int, from_word)
 
 
 def bits(code: str, **widths: int) -> Field:
@@ -86,7 +91,7 @@ def bits(code: str, **widths: int) -> Field:
             word |= value << shift
         return word
 
-    @lru_cache(256)  # there are no more octets than that, and the same few come again and again
+    @lru_cache(256)  # the same few come again and again
     def split(word: int) -> tuple[int, ...]:
         return tuple(kind(word >> shift & mask) for shift, mask, kind in parts)
 

@@ -169,6 +169,7 @@ def _decode_switch(data: bytes) -> tuple[tuple[IPv6Address, ...], tuple[Option, 
     return tuple(IPv6Address(data[at : at + 16]) for at in range(2, end, 16)), decode_options(data[end:])
 
 
+_NO_NEXT_HEADER = NextHeader.NO_NEXT_HEADER
 _PAYLOAD_PROTO = 0
 _HEADER_LEN = 1
 _MH_TYPE = 2
@@ -233,20 +234,18 @@ def encode(message: Message) -> bytes:
     """The Mobility Header, its checksum zero; ValueError if a value does not fit its field."""
     kind, layout = _LAYOUT_OF[type(message)]
     body = layout.encode(message)
-    return bytes((NextHeader.NO_NEXT_HEADER, (_BODY + len(body)) // 8 - 1, kind, 0, 0, 0)) + body
+    return bytes((_NO_NEXT_HEADER, (_BODY + len(body)) // 8 - 1, kind, 0, 0, 0)) + body
 
 
 def _layout(data: bytes) -> Layout[Any]:
     kind = data[_MH_TYPE]
-    if kind == MessageType.BINDING_REVOCATION:
-        layout = _REVOCATIONS.get(data[_BODY])
-        if layout is None:
-            raise DecodeError(DecodeReason.UNKNOWN_REVOCATION_TYPE)
+    if layout := _MESSAGES.get(kind):
         return layout
-    layout = _MESSAGES.get(kind)
-    if layout is None:
+    if kind != MessageType.BINDING_REVOCATION:
         raise DecodeError(DecodeReason.UNKNOWN_TYPE, message_type=kind)
-    return layout
+    if layout := _REVOCATIONS.get(data[_BODY]):
+        return layout
+    raise DecodeError(DecodeReason.UNKNOWN_REVOCATION_TYPE)
 
 
 def decode(data: bytes) -> Message:
@@ -258,7 +257,7 @@ def decode(data: bytes) -> Message:
     if len(data) < 8:
         raise DecodeError(DecodeReason.TRUNCATED)
     layout = _layout(data)
-    if data[_PAYLOAD_PROTO] != NextHeader.NO_NEXT_HEADER:
+    if data[_PAYLOAD_PROTO] != _NO_NEXT_HEADER:
         raise DecodeError(DecodeReason.BAD_PAYLOAD_PROTO, pointer=_PAYLOAD_PROTO)
     end = 8 * (data[_HEADER_LEN] + 1)
     if end < _BODY + layout.size:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mip6.wire.checksum import checksum_ok
 from mip6.wire.errors import DecodeError, DecodeReason
@@ -162,6 +164,21 @@ def test_bad_routing_header(text: str) -> None:
     with pytest.raises(DecodeError) as caught:
         parse_type2_routing_header(octets(text))
     assert caught.value.reason is DecodeReason.BAD_ROUTING_HEADER
+
+
+@pytest.mark.req("FMT-15")
+@settings(deadline=None)
+@given(st.binary(min_size=6, max_size=6), st.binary(max_size=40), st.sampled_from([b"", b"\xc9\x10", b"\x1e\x10"]))
+def test_any_options(first: bytes, then: bytes, middle: bytes) -> None:
+    """A routable address or a DecodeError, and nothing else."""
+    options = first + middle + then
+    options += bytes(-(2 + len(options)) % 8)
+    try:
+        address = parse_home_address_option(bytes((135, (2 + len(options)) // 8 - 1)) + options)
+    except DecodeError:
+        return
+    assert is_routable(address)
+    assert address.packed in options
 
 
 @pytest.mark.req("FMT-09", "FMT-15")
