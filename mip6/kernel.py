@@ -95,6 +95,18 @@ class Route:
         return self.table, self.destination, self.metric
 
 
+TUNNEL_HEADER = 40
+"""Octets of the outer header."""
+_SEG6_HEADROOM = 64
+"""What the kernel takes off a tunnel route's MTU: it reckons with a routing header that mode encap.red leaves out."""
+_MIN_MTU = 1280
+
+
+def tunnel_route_mtu(link_mtu: int) -> int:
+    """MTU to put on a tunnel route so that inner packets fill the link and none has to be fragmented."""
+    return max(link_mtu - TUNNEL_HEADER, _MIN_MTU) + _SEG6_HEADROOM
+
+
 Elements = frozenset[str] | Mapping[str, str]
 
 

@@ -10,8 +10,8 @@ from mip6.wire.icmp import parameter_problem
 from mip6.wire.messages import BindingError, Message, decode, encode
 from mip6.wire.registry import BindingErrorStatus
 
-ERRORS_PER_S = 10.0
-ERROR_BURST = 10.0
+ERRORS_PER_S = 100.0
+ERROR_BURST = 100.0
 
 _IPV6_HEADER = 40
 _EXTENSION_HEADER = 24

@@ -145,7 +145,10 @@ def _tunnel_attributes(tunnel: Encapsulate | Decapsulate) -> dict[str, Any]:
             header = {"mode": "encap.red", "segs": [str(peer)]}
             return {"RTA_ENCAP_TYPE": SEG6, "RTA_ENCAP": {"attrs": [("SEG6_IPTUNNEL_SRH", header)]}}
         case Decapsulate(None):
-            action = [("SEG6_LOCAL_ACTION", {"value": "End.DX6"}), ("SEG6_LOCAL_NH6", {"value": "::"})]
+            action: list[tuple[str, Any]] = [
+                ("SEG6_LOCAL_ACTION", {"value": "End.DX6"}),
+                ("SEG6_LOCAL_NH6", {"value": "::"}),
+            ]
         case Decapsulate(table):
             action = [("SEG6_LOCAL_ACTION", {"value": "End.DT6"}), ("SEG6_LOCAL_TABLE", {"value": table})]
     return {"RTA_ENCAP_TYPE": SEG6LOCAL, "RTA_ENCAP": {"attrs": action}}

@@ -103,11 +103,10 @@ def _decode_addresses(data: bytes) -> tuple[IPv6Address, ...]:
 
 
 def _encode_option(option: NeighborOption) -> bytes:
-    match option:
-        case UnknownNeighborOption(kind, body):
-            pass
-        case PrefixInformation():
-            kind, body = _PREFIX_INFORMATION_TYPE, _PREFIX_INFORMATION.encode(option)
+    if isinstance(option, UnknownNeighborOption):
+        kind, body = option.type, option.data
+    else:
+        kind, body = _PREFIX_INFORMATION_TYPE, _PREFIX_INFORMATION.encode(option)
     units, left = divmod(2 + len(body), 8)
     if left:
         raise ValueError(f"{option} is not a multiple of 8 octets")

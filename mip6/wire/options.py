@@ -222,7 +222,8 @@ _FORMATS = (
     _format(OptionType.BINDING_REFRESH_ADVICE, (2, 0), BindingRefreshAdvice, u16("interval")),
     _format(OptionType.ALTERNATE_CARE_OF_ADDRESS, (8, 6), AlternateCareOfAddress, ipv6("care_of")),
     _format(OptionType.NONCE_INDICES, (2, 0), NonceIndices, u16("home"), u16("care_of")),
-    _format(OptionType.BINDING_AUTHORIZATION_DATA, (8, 2), BindingAuthorizationData, octets("authenticator", 12)),
+    # Being the last it stands at 8n+2 all the same
+    _format(OptionType.BINDING_AUTHORIZATION_DATA, _ANYWHERE, BindingAuthorizationData, octets("authenticator", 12)),
     _format(
         OptionType.MOBILE_NETWORK_PREFIX,
         (8, 4),

@@ -8,6 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from mip6.reception import Discard, IcmpError, receive
+from mip6.relay import read_too_big
+from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest
 from mip6.wire.options import BindingIdentifier
@@ -18,6 +20,7 @@ from mn_agent.core.changes import changes
 from mn_agent.core.commands import Command, Send, SendIcmp, Tell
 from mn_agent.core.events import (
     Event,
+    IcmpReceived,
     InterfacesChanged,
     PacketReceived,
     Refused,
@@ -33,14 +36,18 @@ from mn_agent.core.settings import Settings
 from mn_agent.core.state import Carrier, Saved, SavedBinding, State
 
 
-def start(settings: Settings, saved: Saved | None, *, sequence: int, clock_offset_s: float) -> State:
+def start(settings: Settings, saved: Saved | None, *, same_boot: bool, sequence: int, clock_offset_s: float) -> State:
     """The agent before its first event, which has to be the first look at the interfaces.
 
     `sequence`: random, for the case that none was saved. `clock_offset_s`: time of day less the time given to `step`.
-    What is saved counts as registered: the first update restates all of it, and if it still holds, nothing changes.
+    Bindings saved since the last boot count as registered: the first update restates all of them, and if that still
+    holds, nothing changes.
     """
     if saved is None:
         return State(settings, Registration(sequence=sequence, clock_offset_s=clock_offset_s))
+    if not same_boot:
+        fresh = Registration(sequence=saved.sequence, clock_offset_s=clock_offset_s)
+        return State(settings, fresh, bids=saved.bids, pinned=saved.pinned)
     entries = {one.bid: _restored(one) for one in saved.bindings}
     restored = Registration(
         entries=entries,
@@ -106,6 +113,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = _look(state, snapshot, now)
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
+        case IcmpReceived(data):
+            state, commands = _relay(state, data, now)
         case SwitchRequested(link):
             state = replace(state, pinned=link)
         case Refused(what, why):
@@ -176,7 +185,18 @@ def _choose(state: State, now: float) -> State:
     return replace(state, carrier=Carrier(bid, since_at, why))
 
 
-def _receive(state: State, packet: Packet, now: float) -> tuple[State, list[Command]]:
+def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
+    """A packet of our own was too big inside the tunnel: its sender is this machine, and hears of it from us."""
+    too_big = read_too_big(data)
+    home = state.settings.home
+    if too_big is None or (too_big.outer_destination, too_big.inner_source) != (home.agent, home.address):
+        return state, []
+    return _send_limited(state, too_big.relay(home.address), now)
+
+
+def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[State, list[Command]]:
+    if isinstance(packet, DecodeError):
+        return _ignore(state, packet.reason.value, None, now)
     message = receive(packet, from_mobile_node=False)
     if isinstance(message, Discard):
         return _ignore(state, message.reason, message.reply, now)
@@ -201,8 +221,14 @@ def _ignore(state: State, reason: str, reply: Packet | IcmpError | None, now: fl
     if reason not in state.ignored:
         commands.append(Tell(Notice(NoticeKind.IGNORED, f"message ignored: {reason}")))
     state = replace(state, ignored={**state.ignored, reason: state.ignored.get(reason, 0) + 1})
+    if reply is None:
+        return state, commands
+    state, replies = _send_limited(state, reply, now)
+    return state, commands + replies
+
+
+def _send_limited(state: State, reply: Packet | IcmpError, now: float) -> tuple[State, list[Command]]:
     limit = state.error_limit.take(now)
-    if reply is not None and limit is not None:
-        state = replace(state, error_limit=limit)
-        commands.append(Send(reply) if isinstance(reply, Packet) else SendIcmp(reply))
-    return state, commands
+    if limit is None:
+        return state, []
+    return replace(state, error_limit=limit), [Send(reply) if isinstance(reply, Packet) else SendIcmp(reply)]

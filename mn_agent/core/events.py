@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mn_agent.core.interfaces import Snapshot
 
@@ -16,9 +17,19 @@ class InterfacesChanged:
 
 @dataclass(frozen=True, slots=True)
 class PacketReceived:
-    """A mobility message arrived; its home address, if any, came in a type 2 routing header."""
+    """A mobility message arrived; its home address, if any, came in a type 2 routing header.
 
-    packet: Packet
+    A DecodeError stands for one whose extension headers were wrong.
+    """
+
+    packet: Packet | DecodeError
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpReceived:
+    """An ICMPv6 error about a packet of ours arrived: from its type on."""
+
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +46,9 @@ class SwitchRequested:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The operating system refused something, or, with no `why`, no longer does. `what`: see Trouble."""
+    """The operating system refused something, or, with no `why`, no longer does. `what`: what it is about."""
 
-    what: "str"
+    what: str
     why: str | None
 
 
@@ -46,4 +57,4 @@ class StopRequested:
     """Deregister, then stop."""
 
 
-Event: TypeAlias = InterfacesChanged | PacketReceived | Tick | SwitchRequested | Refused | StopRequested
+Event: TypeAlias = InterfacesChanged | PacketReceived | IcmpReceived | Tick | SwitchRequested | Refused | StopRequested

@@ -20,6 +20,7 @@ from mip6.kernel import (
     Route,
     Rule,
     Table,
+    tunnel_route_mtu,
 )
 from mn_agent.core.links import Link
 from mn_agent.core.settings import Home
@@ -38,11 +39,6 @@ DEFAULT_MARK = Mark(0x01000000, MARK_MASK)
 # for their rules (wg-quick) stay behind them. But a route that such a program adds beats our default route.
 _FIRST, _BEHIND_OTHERS, _LAST = 0, 32764, 32765
 
-TUNNEL_HEADER = 40
-_SEG6_HEADROOM = 64
-"""What the kernel takes off a route's MTU: it reckons with a routing header that mode encap.red leaves out."""
-_MIN_MTU = 1280
-
 
 def wanted_kernel(state: State) -> Kernel:
     """The kernel state that fits the agent's."""
@@ -54,11 +50,6 @@ def wanted_kernel(state: State) -> Kernel:
         routes=frozenset((*_tunnel_routes(state.settings.home, carrier, links), *_link_routes(links))),
         table=_table(state),
     )
-
-
-def route_mtu(link_mtu: int) -> int:
-    """MTU to put on a tunnel route so that inner packets fill the link and none has to be fragmented."""
-    return max(link_mtu - TUNNEL_HEADER, _MIN_MTU) + _SEG6_HEADROOM
 
 
 def _tunnel_rules(home: Home, carrier: Link | None) -> list[Rule]:
@@ -79,8 +70,8 @@ def _tunnel_rules(home: Home, carrier: Link | None) -> list[Rule]:
 
 
 def _tunnel_routes(home: Home, carrier: Link | None, links: list[Link]) -> list[Route]:
-    # seg6local wants a device; any that is up will do
-    inward = carrier or next((link for link in links if link.usable), None)
+    # seg6local wants a device, and any that is up will do: the same one as long as possible
+    inward = next((link for link in links if link.up), None)
     routes = [_decapsulation(inward)] if inward is not None else []
     if carrier is None:
         return [*routes, Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
@@ -89,7 +80,7 @@ def _tunnel_routes(home: Home, carrier: Link | None, links: list[Link]) -> list[
         ANYWHERE,
         interface=carrier.index,
         source=home.address,
-        mtu=route_mtu(carrier.mtu),
+        mtu=tunnel_route_mtu(carrier.mtu),
         tunnel=Encapsulate(home.agent),
     )
     return [*routes, tunnel, Route(OUTER_TABLE, ANYWHERE, interface=carrier.index, gateway=carrier.router)]
@@ -100,18 +91,18 @@ def _decapsulation(link: Link) -> Route:
 
 
 def _link_rules(links: list[Link]) -> list[Rule]:
-    """A care-of address leaves by its own interface."""
-    return [
-        Rule(_FIRST, LINK_TABLES + link.bid, source=address, order=4)
-        for link in links
-        for address in sorted(link.usable)
-    ]
+    """A care-of address leaves by its own interface.
+
+    What a link without carrier has is left where it is: its loss is not the moment for housekeeping.
+    """
+    addresses = [(link, address) for link in links for address in sorted(link.addresses)]
+    return [Rule(_FIRST, LINK_TABLES + link.bid, source=address, order=4) for link, address in addresses]
 
 
 def _link_routes(links: list[Link]) -> list[Route]:
     routes = []
     for link in links:
-        if not link.usable:
+        if not link.up or not link.has_router:
             continue
         table = LINK_TABLES + link.bid
         routes.append(Route(table, ANYWHERE, interface=link.index, gateway=link.router))
@@ -126,7 +117,7 @@ def _table(state: State) -> Table:
         address = state.tunnel_address(entry)
         if address is not None:
             sources[str(state.links[entry.bid].index)] = str(address)
-    usable = {str(address) for link in state.links.values() for address in link.usable}
+    usable = {str(address) for link in state.links.values() for address in link.addresses}
     return Table(TABLE_NAME, _definition(home), {"care_of": frozenset(usable), "source": sources})
 
 
@@ -159,7 +150,7 @@ def _definition(home: Home) -> str:
   }}
   chain postrouting {{
     type filter hook postrouting priority mangle; policy accept;
-    ip6 nexthdr 41 ip6 daddr {home.agent} meta mark & {MARK_MASK:#x} == {DEFAULT_MARK.value:#x} ip6 saddr set oif map @source
+    ip6 nexthdr 41 ip6 daddr {home.agent} meta mark & {MARK_MASK:#x} != 0 ip6 saddr set oif map @source
   }}
 """
 

@@ -14,8 +14,10 @@ _UNIQUE_LOCAL = IPv6Network("fc00::/7")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An uplink. `care_of` is the address to register, None when `problem` says why there is none. `usable` are all
-    addresses from which packets may leave: an older care-of address stays among them until it goes away.
+    """An uplink.
+
+    `care_of` is the address to register, None when `problem` says why there is none. `addresses` are all that could
+    send, an older care-of address among them until it goes away; `carries` says whether what they send gets out.
     """
 
     bid: int
@@ -26,8 +28,12 @@ class Link:
     care_of: IPv6Address | None = None
     care_of_until_at: float = inf
     problem: str = ""
-    usable: frozenset[IPv6Address] = frozenset()
+    up: bool = True
+    carries: bool = True
+    addresses: frozenset[IPv6Address] = frozenset()
+    has_router: bool = True
     router: IPv6Address | None = None
+    """Next hop; None for a point-to-point link, or without any."""
     prefixes: tuple[IPv6Network, ...] = ()
     mtu: int = 1500
 
@@ -89,7 +95,10 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         care_of=best.address if best and works else None,
         care_of_until_at=best.valid_until_at if best and works else inf,
         problem=problem,
-        usable=frozenset(address.address for address in usable) if _can_carry(interface) else frozenset(),
+        up=interface.up,
+        carries=interface.up and interface.carrier and interface.running and bool(interface.routers),
+        addresses=frozenset(address.address for address in usable),
+        has_router=bool(interface.routers),
         router=interface.routers[0] if interface.routers else None,
         prefixes=interface.prefixes,
         mtu=interface.mtu,
@@ -123,10 +132,6 @@ def _rank(address: InterfaceAddress, settings: Settings, known: Link | None) -> 
         known is None or address.address != known.care_of,
         address.address,
     )
-
-
-def _can_carry(interface: Interface) -> bool:
-    return interface.up and interface.carrier and interface.running and bool(interface.routers)
 
 
 def _problem(interface: Interface, best: InterfaceAddress | None) -> str:

@@ -46,7 +46,9 @@ MAX_BINDACK_TIMEOUT_S = 32.0
 MAX_UPDATE_RATE = 3
 """Binding Updates per second."""
 
-PATIENCE_S = INITIAL_BINDACK_TIMEOUT_S
+PATIENCE_S = 1.5
+"""How long an update has the home agent's attention for itself: a home agent that still has to check the home address
+answers only after a second."""
 _URGENT = (Deregister, Plain, Leave)
 
 
@@ -134,10 +136,11 @@ def _ready_at(registration: Registration, purpose: Purpose) -> float:
 
 def poll(registration: Registration, settings: Settings, now: float) -> tuple[Registration, Packet | None]:
     """The next Binding Update to send, if one is to be sent now. Call again until there is none."""
-    ready = (purpose for purpose in purposes(registration, settings, now) if _ready_at(registration, purpose) <= now)
-    purpose = next(ready, None)
-    if purpose is None:
+    ready = [purpose for purpose in purposes(registration, settings, now) if _ready_at(registration, purpose) <= now]
+    if not ready:
         return registration, None
+    # What was tried less often goes first: a link that is dead must not keep the others waiting
+    purpose = min(ready, key=lambda purpose: (not isinstance(purpose, _URGENT), _tries(registration, purpose)))
     update = _update(registration, settings, purpose, now)
     return _sent(registration, settings, update), _packet(settings, update)
 
@@ -194,8 +197,12 @@ def _source(registration: Registration, purpose: Purpose) -> IPv6Address:
     wanted = sorted((entry for entry in registration.entries.values() if entry.wanted), key=by_priority)
     registered = [entry.binding.care_of for entry in wanted if entry.binding and _is_registered_here(entry)]
     senders = registered or [entry.target.care_of for entry in wanted]
+    return senders[_tries(registration, purpose) % len(senders)]
+
+
+def _tries(registration: Registration, purpose: Purpose) -> int:
     attempt = registration.attempts.get(purpose)
-    return senders[(attempt.count if attempt else 0) % len(senders)]
+    return attempt.count if attempt is not None else 0
 
 
 def _lifetime(settings: Settings, wanted: Iterable[Wanted], now: float) -> int:

@@ -93,9 +93,8 @@ def _problem(state: State, link: Link, entry: Entry | None) -> str | None:
         return f"refused by the home agent: {status_text(entry.refusal.status)}"
     if entry.state is EntryState.STANDBY:
         return "the home agent takes one care-of address only"
-    tries = max(
-        (attempt.count for purpose, attempt in state.registration.attempts.items() if _about(purpose, link)), default=0
-    )
+    attempts = state.registration.attempts.items()
+    tries = max((attempt.count for purpose, attempt in attempts if _about(purpose, link)), default=0)
     if entry.state is EntryState.REGISTERING and tries > 1:
         return f"the home agent does not answer over this link ({tries} updates sent)"
     return None

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import Annotated
+
+from mip6.form import SPI, Identity, Key, Range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,17 +19,17 @@ class Home:
 class Authentication:
     """The secret shared with the home agent (RFC 4285): `spi` names it, `identity` (user@realm) names us."""
 
-    identity: str
-    spi: int
-    key: bytes
+    identity: Identity
+    spi: Annotated[int, SPI]
+    key: Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationSettings:
     """How to register with the home agent."""
 
-    lifetime_s: int = 600
-    first_timeout_s: float = 1.5
+    lifetime_s: Annotated[int, Range(16, 262140, "a whole number of seconds")] = 600
+    first_timeout_s: Annotated[float, Range(1, 30, "a number of seconds")] = 1.5
     """How long to wait for the first answer, while the home agent may be checking the home address
     (InitialBindackTimeoutFirstReg, RFC 6275 section 12)."""
     verify_links: bool = True
@@ -57,6 +60,14 @@ class LinkSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where the agent is reached and where it remembers."""
+
+    socket: str = "/run/monami6/agent.sock"
+    state: str = "/var/lib/monami6/agent.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration of the agent."""
 
@@ -65,3 +76,4 @@ class Settings:
     registration: RegistrationSettings = RegistrationSettings()
     links: LinksSettings = LinksSettings()
     link: tuple[LinkSettings, ...] = ()
+    paths: Paths = Paths()

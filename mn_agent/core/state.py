@@ -45,7 +45,7 @@ class State:
         """
         link = self.links.get(entry.bid)
         care_of = entry.binding.care_of if entry.binding else entry.target.care_of
-        return care_of if link is not None and care_of in link.usable else None
+        return care_of if link is not None and link.carries and care_of in link.addresses else None
 
     def link_called(self, name: str) -> Link | None:
         """The link with this name, interface name, or kind if only one has it."""

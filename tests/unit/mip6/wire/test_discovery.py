@@ -114,6 +114,13 @@ def test_bad_message(reason: DecodeReason, text: str) -> None:
     assert caught.value.reason is reason
 
 
+@pytest.mark.parametrize("kind", [0, 2, 128, 143, 148, 255])
+def test_unknown_type(kind: int) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(bytes((kind, 0, 0, 0)) + bytes(4))
+    assert (caught.value.reason, caught.value.message_type) == (DecodeReason.UNKNOWN_TYPE, kind)
+
+
 def test_option_that_is_not_a_multiple_of_8_octets() -> None:
     with pytest.raises(ValueError, match="8 octets"):
         encode(MobilePrefixAdvertisement(1, False, False, (UnknownNeighborOption(1, bytes(7)),)), HERE, THERE)

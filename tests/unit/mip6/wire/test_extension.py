@@ -101,6 +101,7 @@ def test_checksum_with_the_wire_address_is_wrong() -> None:
         f"87 02 c9 10 {HOA_HEX} 01 02 0000",
         f"87 02 00 00 00 00 c9 10 {HOA_HEX}",
         f"87 03 04 01 05 00 01 06 000000000000 c9 10 {HOA_HEX}",  # behind a tunnel encapsulation limit
+        f"87 03 3f 01 05 00 01 06 000000000000 c9 10 {HOA_HEX}",  # behind an unknown option that may be skipped
     ],
 )
 def test_parse_home_address_option(text: str) -> None:

@@ -1,0 +1,32 @@
+"""The home agent's configuration file (docs/configuration.md)."""
+
+from pathlib import Path
+
+from home_agent.core.settings import Node, Settings
+from mip6.config import Where, fault, load
+
+DEFAULT_PATH = Path("/etc/monami6/home-agent.toml")
+
+
+def read(path: Path) -> Settings:
+    """Raises ConfigError with everything that is wrong."""
+    settings = load(path, Settings)
+    if not settings.home_agent.prefixes:
+        raise fault(path, ("home_agent", "prefixes"), ' = []: must name a home prefix, such as ["2001:db8:f00::/48"]')
+    for place, node in enumerate(settings.node):
+        _check(path, settings, node, ("node", place))
+    return settings
+
+
+def _check(path: Path, settings: Settings, node: Node, where: Where) -> None:
+    place = where[-1]
+    assert isinstance(place, int)
+    if not any(node.home_address in prefix for prefix in settings.home_agent.prefixes):
+        prefixes = ", ".join(str(prefix) for prefix in settings.home_agent.prefixes)
+        raise fault(path, (*where, "home_address"), f' = "{node.home_address}": must be an address in {prefixes}')
+    for key in ("name", "identity", "home_address"):
+        taken = [getattr(other, key) for other in settings.node[:place]]
+        if getattr(node, key) in taken:
+            raise fault(path, (*where, key), f' = "{getattr(node, key)}": another node has it already')
+    if node.home_address == settings.home_agent.address:
+        raise fault(path, (*where, "home_address"), f' = "{node.home_address}": is the home agent\'s own address')

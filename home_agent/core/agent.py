@@ -1,0 +1,147 @@
+"""The home agent: events and the time go in, commands come out.
+
+`step` is the only way in. What should be in the kernel (kernel.py), what people see (report.py) and when to wake up
+(`deadline`) are computed from the state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+from home_agent.core.cache import Binding, Cache, CacheEntry, expire
+from home_agent.core.cache import deadline as cache_deadline
+from home_agent.core.events import (
+    Command,
+    Event,
+    IcmpReceived,
+    PacketReceived,
+    Refused,
+    Send,
+    SendIcmp,
+    Tell,
+    Tick,
+    UplinkChanged,
+)
+from home_agent.core.responder import respond
+from home_agent.core.settings import Settings
+from home_agent.core.state import State
+from mip6.reception import Discard, IcmpError, receive
+from mip6.relay import read_too_big
+from mip6.wire.errors import DecodeError
+from mip6.wire.extension import Packet
+from mip6.wire.messages import BindingRefreshRequest, BindingUpdate, encode
+from mip6.wire.options import BindingIdentifier
+
+
+def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
+    """The home agent before its first event. `cache`: what it held when it stopped, with instants of this boot."""
+    nodes = {node.identity.encode(): node for node in settings.node}
+    served = {node.home_address for node in settings.node}
+    known = {home_address: entry for home_address, entry in cache.items() if home_address in served}
+    return State(settings, nodes, epoch_offset_s, known)
+
+
+def deadline(state: State) -> float:
+    """When `step` wants a Tick; infinity for never."""
+    requests = [binding.refresh_request_at for entry in state.cache.values() for binding in entry.bindings.values()]
+    return min([cache_deadline(state.cache), *requests])
+
+
+def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
+    """Take one event. `now`: seconds of a clock that never jumps and counts sleep (CLOCK_BOOTTIME)."""
+    before = state
+    commands: list[Command] = []
+    state = replace(state, cache=expire(state.cache, now))
+    match event:
+        case PacketReceived(packet):
+            state, commands = _receive(state, packet, now)
+        case IcmpReceived(data):
+            state, commands = _relay(state, data, now)
+        case UplinkChanged(uplink):
+            state = replace(state, uplink=uplink)
+        case Refused(what, why):
+            troubles = {known: text for known, text in state.troubles.items() if known != what}
+            state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
+        case Tick():
+            pass
+    state, requests = _request_refresh(state, now)
+    return state, [*commands, *requests, *_notices(before, state)]
+
+
+def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[State, list[Command]]:
+    if isinstance(packet, DecodeError):
+        return _drop(state, packet.reason.value, None, now)
+    message = receive(packet, from_mobile_node=True)
+    if isinstance(message, Discard):
+        return _drop(state, message.reason, message.reply, now)
+    if not isinstance(message, BindingUpdate):
+        return _drop(state, f"{type(message).__name__} is not expected", None, now)
+    unix_ns = int((now + state.epoch_offset_s) * 1e9)
+    answer = respond(state.cache, state.settings.home_agent, state.nodes, packet, message, now, unix_ns)
+    state = replace(state, cache=answer.cache)
+    if not answer.authentic:
+        return _drop(state, answer.reason or "", answer.acknowledgement, now)
+    if answer.reason is not None:
+        state, _ = _drop(state, answer.reason, None, now)
+    return state, [Send(answer.acknowledgement)] if answer.acknowledgement else []
+
+
+def _drop(state: State, reason: str, reply: Packet | IcmpError | None, now: float) -> tuple[State, list[Command]]:
+    """Count it; tell whoever sent it, within limits, for it may be anybody."""
+    state = replace(state, dropped={**state.dropped, reason: state.dropped.get(reason, 0) + 1})
+    return _send_limited(state, reply, now) if reply is not None else (state, [])
+
+
+def _send_limited(state: State, reply: Packet | IcmpError, now: float) -> tuple[State, list[Command]]:
+    limit = state.error_limit.take(now)
+    if limit is None:
+        return state, []
+    return replace(state, error_limit=limit), [Send(reply) if isinstance(reply, Packet) else SendIcmp(reply)]
+
+
+def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
+    """Pass on that a tunnelled packet was too big, if it was one of ours."""
+    too_big = read_too_big(data)
+    own = state.settings.home_agent.address
+    if too_big is None or too_big.outer_source != own:
+        return state, []
+    entry = state.cache.get(too_big.inner_destination)
+    if entry is None or too_big.outer_destination not in {binding.care_of for binding in entry.bindings.values()}:
+        return _drop(state, "packet too big about no binding", None, now)
+    return _send_limited(state, too_big.relay(own), now)
+
+
+def _request_refresh(state: State, now: float) -> tuple[State, list[Command]]:
+    """Ask for the refresh of bindings that are about to expire (RFC 5648 section 6.4)."""
+    commands: list[Command] = []
+    cache = dict(state.cache)
+    for entry in state.cache.values():
+        due = {bid: binding for bid, binding in entry.bindings.items() if binding.refresh_request_at <= now}
+        if not due:
+            continue
+        asked = {bid: replace(binding, refresh_requested=True) for bid, binding in due.items()}
+        cache[entry.home_address] = replace(entry, bindings={**entry.bindings, **asked})
+        commands.append(Send(_refresh_request(state.settings.home_agent.address, entry, due)))
+    return (replace(state, cache=cache), commands) if commands else (state, [])
+
+
+def _refresh_request(own: IPv6Address, entry: CacheEntry, due: Mapping[int, Binding]) -> Packet:
+    options = tuple(BindingIdentifier(bid) for bid in due if bid)
+    destination = entry.preferred.care_of
+    return Packet(own, destination, entry.home_address, encode(BindingRefreshRequest(options)))
+
+
+def _notices(before: State, after: State) -> list[Command]:
+    notices: list[Command] = []
+    for home_address in before.cache.keys() | after.cache.keys():
+        old, new = _care_of(before, home_address), _care_of(after, home_address)
+        if old != new:
+            what = ", ".join(f"{bid}: {care_of}" for bid, care_of in sorted(new.items())) or "no binding"
+            notices.append(Tell("binding", f"{home_address}: {what}"))
+    notices += [Tell("trouble", f"{what}: {why}") for what, why in after.troubles.items() - before.troubles.items()]
+    return notices
+
+
+def _care_of(state: State, home_address: IPv6Address) -> dict[int, IPv6Address]:
+    entry = state.cache.get(home_address)
+    return {bid: binding.care_of for bid, binding in entry.bindings.items()} if entry else {}

@@ -1,0 +1,112 @@
+"""What a valid Binding Update does to a mobile node's bindings (RFC 5648 section 6.2)."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from home_agent.core.cache import PLAIN, Binding
+from home_agent.core.settings import HomeAgent
+from mip6.wire.extension import is_routable
+from mip6.wire.messages import BindingUpdate, lifetime_seconds, lifetime_units
+from mip6.wire.options import BindingIdentifier, MalformedBindingIdentifier
+from mip6.wire.registry import BindingUpdateFlag, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The bindings from now on, the status of each binding identifier in the update, and the granted lifetime in units
+    of 4 s. `statuses` has PLAIN as its only key when the update had no binding identifier.
+    """
+
+    bindings: Mapping[int, Binding]
+    statuses: Mapping[int, Status]
+    lifetime: int
+
+
+def change(
+    held: Mapping[int, Binding], message: BindingUpdate, *, packet_source: IPv6Address, settings: HomeAgent, now: float
+) -> Outcome | Status:
+    """The outcome, or the status with which the whole update is refused."""
+    if any(isinstance(option, MalformedBindingIdentifier) for option in message.options):
+        return Status.MCOA_MALFORMED
+    options = [option for option in message.options if isinstance(option, BindingIdentifier)]
+    if any(count > 1 for count in Counter(option.bid for option in options).values()):
+        return Status.MCOA_MALFORMED
+    if message.lifetime == 0:
+        return _delete(held, options)
+    if not options:
+        return _replace_all(message, packet_source, settings, now)
+    if not settings.several_care_of_addresses:
+        return Status.MCOA_PROHIBITED
+    if len(options) > 1 and not settings.bulk_registration:
+        return Status.MCOA_BULK_REGISTRATION_PROHIBITED
+    overwrite = bool(message.flags & BindingUpdateFlag.OVERWRITE)
+    if PLAIN in held and not overwrite:
+        return Status.MCOA_NON_MCOA_BINDING_EXISTS
+    return _add(held, options, _granted(message, settings), settings, now, overwrite=overwrite)
+
+
+def _granted(message: BindingUpdate, settings: HomeAgent) -> int:
+    """Never more than was asked for (RFC 6275 section 10.3.1)."""
+    return min(message.lifetime, lifetime_units(settings.max_lifetime_s))
+
+
+def _delete(held: Mapping[int, Binding], options: list[BindingIdentifier]) -> Outcome | Status:
+    """Those named, or without any name all."""
+    if not options and not held:
+        return Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE
+    named = {option.bid for option in options}
+    left = {bid: binding for bid, binding in held.items() if named and bid not in named}
+    none = Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE
+    statuses = {option.bid: Status.ACCEPTED if option.bid in held else none for option in options}
+    return Outcome(left, statuses or {PLAIN: Status.ACCEPTED}, 0)
+
+
+def _replace_all(message: BindingUpdate, care_of: IPv6Address, settings: HomeAgent, now: float) -> Outcome:
+    """A plain update: its source is the only care-of address."""
+    lifetime = _granted(message, settings)
+    binding = Binding(PLAIN, care_of, 0, now, now, now + lifetime_seconds(lifetime))
+    return Outcome({PLAIN: binding}, {PLAIN: Status.ACCEPTED}, lifetime)
+
+
+def _add(
+    held: Mapping[int, Binding],
+    options: list[BindingIdentifier],
+    lifetime: int,
+    settings: HomeAgent,
+    now: float,
+    *,
+    overwrite: bool,
+) -> Outcome:
+    """Add or renew, each on its own merits. What is to be replaced still tells the care-of address of an option that
+    leaves it out.
+    """
+    bindings = {} if overwrite else dict(held)
+    statuses = {}
+    for option in options:
+        old = held.get(option.bid)
+        care_of = option.care_of or (old.care_of if old else None)
+        status = _status(option, care_of)
+        if status is Status.ACCEPTED and option.bid not in bindings and len(bindings) >= settings.max_bindings:
+            status = Status.INSUFFICIENT_RESOURCES
+        if status is Status.ACCEPTED and isinstance(care_of, IPv6Address):
+            since_at = old.registered_at if old and old.care_of == care_of else now
+            expires_at = now + lifetime_seconds(lifetime)
+            bindings[option.bid] = Binding(option.bid, care_of, option.priority, since_at, now, expires_at)
+        statuses[option.bid] = status
+    if Status.ACCEPTED not in statuses.values():
+        return Outcome(held, statuses, 0)
+    return Outcome(bindings, statuses, lifetime)
+
+
+def _status(option: BindingIdentifier, care_of: object) -> Status:
+    if option.bid == PLAIN:
+        return Status.MCOA_MALFORMED
+    if option.home:
+        return Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED
+    if care_of is None:
+        return Status.MCOA_UNKNOWN_COA
+    if not isinstance(care_of, IPv6Address):
+        return Status.INVALID_CARE_OF_ADDRESS
+    return Status.ACCEPTED if is_routable(care_of) else Status.MCOA_MALFORMED

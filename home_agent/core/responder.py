@@ -1,0 +1,167 @@
+"""A Binding Update arrives: who sent it, is it fresh, what does it change, and the answer.
+
+The checks come in the order of RFC 6275 sections 9.5.1 and 10.3.1, RFC 4285 sections 5 and 6, RFC 5648 section 6.2.
+Nothing of an update that is not authentic leaves a trace but a counter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
+from types import MappingProxyType
+from typing import TypeVar
+
+from home_agent.core.cache import Cache, CacheEntry, is_fresh, with_bindings
+from home_agent.core.change import change
+from home_agent.core.settings import HomeAgent, Node
+from mip6 import auth
+from mip6.wire.extension import Packet, is_routable
+from mip6.wire.messages import BindingAcknowledgement, BindingUpdate
+from mip6.wire.options import (
+    BindingIdentifier,
+    MessageAuthentication,
+    MessageReplayProtection,
+    MobileNodeIdentifier,
+    NonceIndices,
+    Option,
+)
+from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, Status
+
+_SECONDS, _FRACTION = 0xFFFFFFFF00000000, 0x00000000FFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an update led to: the new cache, the acknowledgement if there is to be one, and, when the update was
+    refused or dropped, the reason under which it is counted.
+    """
+
+    cache: Cache
+    acknowledgement: Packet | None = None
+    reason: str | None = None
+    authentic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """An authentic update on its way through the checks."""
+
+    packet: Packet
+    message: BindingUpdate
+    node: Node
+    settings: HomeAgent
+    stamp: MessageReplayProtection | None
+    """The one to put into the answer: the update's own, unless it was refused for it."""
+
+
+def respond(
+    cache: Cache,
+    settings: HomeAgent,
+    nodes: Mapping[bytes, Node],
+    packet: Packet,
+    message: BindingUpdate,
+    now: float,
+    unix_ns: int,
+) -> Answer:
+    """Take a Binding Update. `nodes`: by identity. `packet.home_address`: from the Home Address option. `unix_ns`: the
+    time of day, for timestamps.
+    """
+    home_address = packet.home_address or packet.source
+    if not is_routable(packet.source):
+        return Answer(cache, reason="care-of address not routable")
+    if _first(message, NonceIndices) is not None:
+        return Answer(cache, reason="home registration with nonce indices")
+    identifier, secret = _first(message, MobileNodeIdentifier), _first(message, MessageAuthentication)
+    if identifier is None or secret is None:
+        return Answer(cache, reason="not authenticated")
+    node = nodes.get(identifier.identifier)
+    if node is None:
+        return Answer(cache, reason="unknown mobile node")
+    if node.spi != secret.spi:
+        return Answer(cache, reason="unknown security parameter index")
+    update = _Update(packet, message, node, settings, _first(message, MessageReplayProtection))
+    if not auth.verify(packet.data, message, node.key, packet.source, home_address):
+        return Answer(cache, _acknowledgement(update, Status.MIPV6_AUTH_FAIL), "authenticator is wrong")
+    return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
+
+
+_OptionT = TypeVar("_OptionT", bound=Option)
+
+
+def _first(message: BindingUpdate, kind: type[_OptionT]) -> _OptionT | None:
+    return next((option for option in message.options if isinstance(option, kind)), None)
+
+
+def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: float, unix_ns: int) -> Answer:
+    message, entry = update.message, cache.get(home_address)
+    if home_address != update.node.home_address:
+        if any(home_address in prefix for prefix in update.settings.prefixes):
+            return Answer(cache, reason="home address of another mobile node")
+        return _refuse(cache, update, Status.NOT_HOME_SUBNET)
+    if update.stamp is None:
+        return _refuse(cache, update, Status.MIPV6_MESG_ID_REQD)
+    if not _is_timely(update, update.stamp.timestamp, entry, unix_ns):
+        own = auth.ntp_timestamp(unix_ns) & _SECONDS | update.stamp.timestamp & _FRACTION
+        return _refuse(cache, replace(update, stamp=MessageReplayProtection(own)), Status.MIPV6_ID_MISMATCH)
+    if entry is not None and not is_fresh(message.sequence, entry.sequence):
+        return _refuse(cache, update, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, sequence=entry.sequence)
+    if not message.flags & BindingUpdateFlag.HOME_REGISTRATION:
+        if entry is not None and entry.bindings:
+            return _refuse(cache, update, Status.REGISTRATION_TYPE_CHANGE_DISALLOWED)
+        return Answer(cache, reason="not a home registration")
+    held = entry.bindings if entry is not None else {}
+    outcome = change(held, message, packet_source=update.packet.source, settings=update.settings, now=now)
+    if isinstance(outcome, Status):
+        return _refuse(cache, update, outcome)
+    renewed = CacheEntry(home_address, message.sequence, update.stamp.timestamp)
+    cache = {**cache, home_address: with_bindings(renewed, outcome.bindings, now)}
+    refusals = [status for status in outcome.statuses.values() if status >= Status.UNSPECIFIED]
+    reason = f"refused: {Status(refusals[0]).name}" if refusals else None
+    return Answer(cache, _acknowledgement(update, *_result(outcome.statuses), outcome.lifetime), reason)
+
+
+def _is_timely(update: _Update, timestamp: int, entry: CacheEntry | None, unix_ns: int) -> bool:
+    """Close to our own time of day, and later than all that were accepted (RFC 4285 section 6)."""
+    error_s = abs(auth.unix_ns(timestamp) - unix_ns) / 1e9
+    return error_s <= update.settings.timestamp_window_s and (entry is None or timestamp > entry.timestamp)
+
+
+def _result(statuses: Mapping[int, Status]) -> tuple[Status, Mapping[int, Status]]:
+    """The status of the whole and those of the options: one that all share is said once (RFC 5648 section 6.2)."""
+    distinct = set(statuses.values())
+    if len(distinct) == 1:
+        return distinct.pop(), dict.fromkeys(statuses, Status.ACCEPTED)
+    return Status.MCOA_NOTCOMPLETE, statuses
+
+
+def _refuse(cache: Cache, update: _Update, status: Status, sequence: int | None = None) -> Answer:
+    options = [option for option in update.message.options if isinstance(option, BindingIdentifier)]
+    statuses = {option.bid: Status.ACCEPTED for option in options}
+    acknowledgement = _acknowledgement(update, status, statuses, sequence=sequence)
+    return Answer(cache, acknowledgement, f"refused: {status.name}")
+
+
+def _acknowledgement(
+    update: _Update,
+    status: Status,
+    statuses: Mapping[int, Status] = MappingProxyType({}),
+    lifetime: int = 0,
+    *,
+    sequence: int | None = None,
+) -> Packet:
+    """To the address on the wire that the update came from (RFC 6275 section 9.5.4), with all its binding identifiers
+    (RFC 5648 section 6.2) and its timestamp.
+    """
+    packet, message = update.packet, update.message
+    asked = {option.bid: option for option in message.options if isinstance(option, BindingIdentifier)}
+    options: list[Option] = [
+        BindingIdentifier(bid, status=result, priority=asked[bid].priority)
+        for bid, result in statuses.items()
+        if bid in asked
+    ]
+    if update.stamp is not None:
+        options.append(update.stamp)
+    answered = message.sequence if sequence is None else sequence
+    reply = BindingAcknowledgement(status, BindingAcknowledgementFlag(0), answered, lifetime, tuple(options))
+    home_address = packet.home_address or packet.source
+    data = auth.sign(reply, update.node.key, update.node.spi, packet.source, home_address)
+    return Packet(packet.destination, packet.source, packet.home_address, data)

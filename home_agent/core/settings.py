@@ -1,0 +1,53 @@
+"""What the operator decided. The configuration file has the same shape (home_agent/config.py)."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from typing import Annotated
+
+from mip6.form import SPI, Identity, Key, Range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeAgent:
+    """What is served, and with which limits."""
+
+    address: IPv6Address
+    prefixes: tuple[IPv6Network, ...]
+    """Home prefixes: routed to this machine, and home addresses are taken from them."""
+    max_lifetime_s: Annotated[int, Range(16, 262140, "a whole number of seconds")] = 3600
+    max_bindings: Annotated[int, Range(1, 64, "a whole number")] = 8
+    """Of one mobile node."""
+    several_care_of_addresses: bool = True
+    bulk_registration: bool = True
+    """Take several bindings in one update; off, every care-of address has to come in an update of its own (RFC 5648
+    section 10)."""
+    timestamp_window_s: Annotated[float, Range(3, 300, "a number of seconds")] = 7.0
+    """How far a mobile node's clock may be off before it is told the time (RFC 4285 section 6)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A mobile node: its home address, and the secret shared with it (RFC 4285)."""
+
+    name: str
+    identity: Identity
+    home_address: IPv6Address
+    spi: Annotated[int, SPI]
+    key: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where the home agent is reached and where it remembers."""
+
+    socket: str = "/run/monami6/home-agent.sock"
+    state: str = "/var/lib/monami6/home-agent.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration of the home agent."""
+
+    home_agent: HomeAgent
+    node: tuple[Node, ...] = ()
+    paths: Paths = Paths()

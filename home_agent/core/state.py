@@ -1,0 +1,35 @@
+"""All that the home agent knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from home_agent.core.cache import Cache
+from home_agent.core.settings import Node, Settings
+from mip6.reception import ErrorLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """The interface that has the home agent's address."""
+
+    index: int
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The home agent's state."""
+
+    settings: Settings
+    nodes: Mapping[bytes, Node]
+    """By identity."""
+    epoch_offset_s: float
+    """The time of day less the time given to `step`, fixed when the home agent starts: timestamps of mobile nodes are
+    compared with this, and a jump of the wall clock shuts nobody out."""
+    cache: Cache = field(default_factory=dict)
+    uplink: Uplink | None = None
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    """What the operating system refuses, by what it is about."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Messages that were dropped or refused, by reason."""
+    error_limit: ErrorLimit = field(default_factory=ErrorLimit)

@@ -1,0 +1,44 @@
+"""What `monami6-ha status` shows, as plain structures. Instants are Unix times in seconds."""
+
+import msgspec
+
+SCHEMA = 1
+
+
+class BindingStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One care-of address of a mobile node."""
+
+    bid: int | None
+    """None: the mobile node uses no binding identifiers."""
+    care_of_address: str
+    priority: int | None
+    since: float
+    until: float
+    preferred: bool
+    """Whether it gets what nothing else decides."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A mobile node."""
+
+    name: str
+    identity: str
+    home_address: str
+    bindings: list[BindingStatus]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `status`."""
+
+    schema: int = SCHEMA
+    address: str
+    prefixes: list[str]
+    interface: int | None
+    """Index of the interface that has the address; None when none has it."""
+    nodes: list[NodeStatus]
+    troubles: dict[str, str]
+    counters: dict[str, int]
+    """Packets and messages dropped, by reason, and tunnelled packets taken in."""
+    version: str
+    pid: int
+    at: float

@@ -1,0 +1,159 @@
+"""monami6-ha: the home agent's core, the kernel, the network and the control socket, put together.
+
+The only file that names them all.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
+from home_agent.core import agent
+from home_agent.core.cache import CacheEntry, shift
+from home_agent.core.events import (
+    Command,
+    Event,
+    IcmpReceived,
+    PacketReceived,
+    Refused,
+    Send,
+    SendIcmp,
+    Tell,
+    Tick,
+    UplinkChanged,
+)
+from home_agent.core.kernel import TABLE_NAME, wanted_kernel
+from home_agent.core.report import status
+from home_agent.core.settings import Settings
+from home_agent.core.state import State, Uplink
+from mip6 import statefile
+from mip6.control import ControlError, Method
+from mip6.daemon import Daemon, boottime
+from mip6.kernel import Kernel
+from mip6.linux import routing
+from mip6.linux.netlink import Netlink, Notifications, message
+from mip6.wire.errors import DecodeError
+from mip6.wire.extension import Packet
+
+
+class HomeAgentDaemon(Daemon[State, Event, Command]):
+    """The home agent on a real machine."""
+
+    def __init__(self, settings: Settings) -> None:
+        state_file = Path(settings.paths.state)
+        super().__init__(
+            _start(settings, state_file),
+            table_name=TABLE_NAME,
+            socket=Path(settings.paths.socket),
+            state_file=state_file,
+            is_mobile_node=False,
+        )
+        self._uplinks: _UplinkWatcher | None = None
+
+    # core
+
+    def step(self, event: Event, now: float) -> list[Command]:
+        self.state, commands = agent.step(self.state, event, now)
+        return commands
+
+    def wanted_kernel(self) -> Kernel:
+        return wanted_kernel(self.state)
+
+    def deadline(self, now: float) -> float:  # noqa: ARG002
+        return agent.deadline(self.state)
+
+    def to_save(self) -> tuple[CacheEntry, ...]:
+        return tuple(self.state.cache.values())
+
+    def tick(self) -> Event:
+        return Tick()
+
+    def packet_received(self, packet: Packet | DecodeError) -> Event:
+        return PacketReceived(packet)
+
+    def icmp_received(self, data: bytes) -> Event:
+        return IcmpReceived(data)
+
+    def refused(self, what: str, why: str | None) -> Event:
+        return Refused(what, why)
+
+    def perform(self, command: Command) -> None:
+        match command:
+            case Send(packet):
+                self.send(packet)
+            case SendIcmp(error):
+                self.send_icmp(error)
+            case Tell(name, text):
+                self.log.info("%s: %s", name, text)
+                self.control.publish({"at": time.time(), "event": name, "text": text})
+
+    # world
+
+    def open(self) -> None:
+        if self._uplinks is None:
+            self._uplinks = _UplinkWatcher(self.state.settings.home_agent.address)
+            self.watch(self._uplinks.fileno(), self._look)
+        self._look()
+
+    def _look(self) -> None:
+        assert self._uplinks is not None
+        uplink = self._uplinks.look()
+        if uplink != self.state.uplink:
+            self.handle(UplinkChanged(uplink))
+        own = self.state.settings.home_agent.address
+        self.trouble("interfaces", None if uplink else f"no interface has the home agent's address {own}")
+
+    # control socket
+
+    def methods(self) -> Mapping[str, Method]:
+        return {"status": Method(self._status)}
+
+    async def _status(self, arguments: Mapping[str, Any]) -> object:
+        if arguments:
+            raise ControlError("request", "status takes no arguments")
+        return status(
+            self.state,
+            boottime(),
+            unix_time=time.time(),
+            version=version("monami6"),
+            pid=os.getpid(),
+            counters=self.counters(),
+        )
+
+
+class _UplinkWatcher:
+    """Finds the interface that has an address."""
+
+    def __init__(self, own: IPv6Address) -> None:
+        self._own = str(own)
+        self._netlink = Netlink()
+        self._news = Notifications(routing.RTMGRP_LINK | routing.RTMGRP_IPV6_IFADDR)
+
+    def fileno(self) -> int:
+        return self._news.fileno()
+
+    def look(self) -> Uplink | None:
+        self._news.read()
+        request = message(ifaddrmsg, {"family": socket.AF_INET6}, {})
+        for answer in self._netlink.dump(routing.RTM_GETADDR, request):
+            if answer.get_attr("IFA_LOCAL") == self._own or answer.get_attr("IFA_ADDRESS") == self._own:
+                return Uplink(answer["index"], self._mtu(answer["index"]))
+        return None
+
+    def _mtu(self, index: int) -> int:
+        answers = self._netlink.dump(routing.RTM_GETLINK, message(ifinfmsg, {"family": socket.AF_UNSPEC}, {}))
+        mtu: int = next(answer.get_attr("IFLA_MTU") for answer in answers if answer["index"] == index)
+        return mtu
+
+
+def _start(settings: Settings, state_file: Path) -> State:
+    loaded = statefile.load(state_file, tuple[CacheEntry, ...])
+    cache = {entry.home_address: shift(entry, loaded.shift_s) for entry in loaded.state} if loaded else {}
+    return agent.start(settings, cache, epoch_offset_s=time.time() - boottime())

@@ -1,0 +1,173 @@
+"""The control socket: newline-delimited JSON over a UNIX socket.
+
+A request is one line, `{"version": 1, "method": "...", ...}`; the answer is one line, `{"version": 1, "result": ...}`
+or `{"version": 1, "error": {"kind": ..., "text": ...}}`, or, for a method that streams, any number of results. Who
+connects is known from the kernel (peer credentials): everybody may read, root and a group may change things.
+"""
+
+import asyncio
+import grp
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+VERSION = 1
+GROUP = "monami6"
+
+_PEER = struct.Struct("=iII")
+_MAX_REQUEST = 1 << 16
+_MAX_WAITING_EVENTS = 1000
+
+
+class ControlError(Exception):
+    """A request that cannot be done; `kind` is for programs."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind = kind
+        super().__init__(text)
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """A request; `arguments` as the method wants them."""
+
+    version: int
+    method: str
+    arguments: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process at the other end."""
+
+    pid: int
+    uid: int
+    gid: int
+
+    @property
+    def may_change(self) -> bool:
+        """Root, or a member of the group."""
+        if self.uid == 0:
+            return True
+        try:
+            group = grp.getgrnam(GROUP)
+        except KeyError:
+            return False
+        return self.gid == group.gr_gid or group.gr_gid in _groups(self.pid)
+
+
+def _groups(pid: int) -> set[int]:
+    """Supplementary groups of a process; none when it is gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("Groups:"):
+                return {int(number) for number in line.split()[1:]}
+    return set()
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What to do for a request. `call` gets the arguments and gives the result, or raises ControlError."""
+
+    call: Callable[[Mapping[str, Any]], Awaitable[object]]
+    changes: bool = False
+
+
+class ControlServer:
+    """Serves the socket; `publish` sends an event to all who listen."""
+
+    def __init__(self, path: Path, methods: Mapping[str, Method], *, events: str | None = None) -> None:
+        """`events`: name of the method that streams what is published."""
+        self._path = path
+        self._methods = methods
+        self._events = events
+        self._listeners: set[asyncio.Queue[bytes]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises OSError when another process serves the socket, or the place is not ours."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.is_socket():
+            self._take_over()
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_MAX_REQUEST)
+        self._path.chmod(0o666)
+
+    def _take_over(self) -> None:
+        """A socket that nobody answers is what a killed process left."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._path))
+            except ConnectionRefusedError:
+                self._path.unlink()
+                return
+        raise OSError(f"{self._path}: another process serves it")
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    def publish(self, event: object) -> None:
+        """To everybody who listens; one who does not keep up loses events."""
+        line = _line({"version": VERSION, "result": event})
+        for listener in self._listeners:
+            with suppress(asyncio.QueueFull):
+                listener.put_nowait(line)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = _peer(writer)
+        try:
+            while line := await reader.readline():
+                async for answer in self._answers(line, peer):
+                    writer.write(answer)
+                    await writer.drain()
+        except (ConnectionError, ValueError):
+            pass  # the client went away, or sent a line beyond all limits
+        finally:
+            writer.close()
+
+    async def _answers(self, line: bytes, peer: Peer) -> AsyncIterator[bytes]:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+            if request.version != VERSION:
+                raise ControlError("version", f"this is version {VERSION} of the protocol")
+            if self._events is not None and request.method == self._events:
+                async for event in self._listen():
+                    yield event
+                return
+            yield _line({"version": VERSION, "result": await self._call(request, peer)})
+        except msgspec.MsgspecError as error:
+            yield _line({"version": VERSION, "error": {"kind": "request", "text": str(error)}})
+        except ControlError as error:
+            yield _line({"version": VERSION, "error": {"kind": error.kind, "text": str(error)}})
+
+    async def _call(self, request: Request, peer: Peer) -> object:
+        method = self._methods.get(request.method)
+        if method is None:
+            raise ControlError("method", f"no method {request.method}; there are: {', '.join(sorted(self._methods))}")
+        if method.changes and not peer.may_change:
+            raise ControlError("forbidden", f"only root and members of the group {GROUP} may do this")
+        return await method.call(request.arguments)
+
+    async def _listen(self) -> AsyncIterator[bytes]:
+        queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_WAITING_EVENTS)
+        self._listeners.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.discard(queue)
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    connection = writer.get_extra_info("socket")
+    return Peer(*_PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)))
+
+
+def _line(value: object) -> bytes:
+    return msgspec.json.encode(value, enc_hook=str) + b"\n"

@@ -1,0 +1,270 @@
+"""What both daemons do around their core: one loop, one order.
+
+    step -> reconcile the kernel -> send -> tell -> save -> arm one timer
+
+Everything happens in callbacks of one asyncio loop, and none of them waits. What the operating system refuses becomes
+an event of the core and is tried again; an exception that nobody expected ends the process.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import isinf
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from mip6 import statefile
+from mip6.control import ControlServer, Method
+from mip6.kernel import Kernel
+from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
+from mip6.linux.reconciler import Reconciler
+from mip6.reception import IcmpError
+from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
+
+RETRY_S = 1.0
+"""How long after the operating system refused something it is asked again."""
+LEAVE_S = 1.0
+"""How long an orderly stop may take."""
+
+StateT = TypeVar("StateT")
+EventT = TypeVar("EventT")
+CommandT = TypeVar("CommandT")
+
+
+def boottime() -> float:
+    """The clock of all protocol time: it never jumps, and counts sleep."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Daemon(ABC, Generic[StateT, EventT, CommandT]):
+    """The shell around a core. A subclass names the core's functions and adds its own sources of events."""
+
+    def __init__(self, state: StateT, *, table_name: str, socket: Path, state_file: Path, is_mobile_node: bool) -> None:
+        self.state = state
+        self.log = logging.getLogger(type(self).__module__.partition(".")[0])
+        self.control = ControlServer(socket, self.methods(), events="monitor")
+        self._table_name = table_name
+        self._is_mobile_node = is_mobile_node
+        self._state_file = state_file
+        self._saved: object = None
+        self._reconciler: Reconciler | None = None
+        self._mobility: MobilitySocket | None = None
+        self._icmp: IcmpSocket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._troubles: dict[str, str] = {}
+        self._stopping: asyncio.Future[None]
+        self._failure: BaseException | None = None
+
+    # The core's side
+
+    @abstractmethod
+    def step(self, event: EventT, now: float) -> list[CommandT]:
+        """Take the event into `self.state`; gives what is to be done."""
+
+    @abstractmethod
+    def wanted_kernel(self) -> Kernel: ...
+
+    @abstractmethod
+    def deadline(self, now: float) -> float: ...
+
+    @abstractmethod
+    def to_save(self) -> object:
+        """What a restart goes on from."""
+
+    @abstractmethod
+    def tick(self) -> EventT: ...
+
+    @abstractmethod
+    def packet_received(self, packet: Any) -> EventT: ...
+
+    @abstractmethod
+    def icmp_received(self, data: bytes) -> EventT: ...
+
+    @abstractmethod
+    def refused(self, what: str, why: str | None) -> EventT: ...
+
+    @abstractmethod
+    def perform(self, command: CommandT) -> None:
+        """Do what the core wants done."""
+
+    # The world's side
+
+    @abstractmethod
+    def methods(self) -> Mapping[str, Method]:
+        """What the control socket offers."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Open the daemon's own sources; called again after `RETRY_S` when it raises OSError, so it must not leave
+        anything half done.
+        """
+
+    def settle(self) -> None:
+        """After every step: whatever waits for a state looks at it now."""
+
+    async def leave(self) -> None:
+        """Before an orderly stop."""
+
+    # The loop
+
+    async def run(self) -> None:
+        """Until a signal. Raises what went wrong inside, and OSError when the control socket cannot be served."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._fail)
+        self._stopping = loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        await self.control.start()
+        try:
+            self._open_all()
+            await self._stopping
+            if self._failure is not None:
+                raise self._failure
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.leave(), LEAVE_S)
+            self._withdraw()
+        finally:
+            self.control.close()
+
+    def handle(self, event: EventT) -> None:
+        """Take one event, in the one order."""
+        now = boottime()
+        commands = self.step(event, now)
+        self._reconcile()
+        for command in commands:
+            self.perform(command)
+        self.settle()
+        self._save()
+        self._arm()
+
+    def send(self, packet: Packet) -> None:
+        """Send a mobility message; a refusal of the operating system becomes an event."""
+        build = build_from_mobile_node if self._is_mobile_node else build_to_mobile_node
+        socket = self._mobility
+        if socket is not None:
+            self._try("sending", lambda: socket.send(build(packet), packet.source, packet.destination))
+
+    def send_icmp(self, error: IcmpError) -> None:
+        socket = self._icmp
+        if socket is not None:
+            self._try("sending", lambda: socket.send(error))
+
+    def counters(self) -> Mapping[str, int]:
+        """Of the kernel; none without it."""
+        with suppress(OSError):
+            return self._reconciler.counters() if self._reconciler else {}
+        return {}
+
+    def watch(self, fileno: int, callback: Callable[[], None]) -> None:
+        """Call when the file descriptor is readable."""
+        asyncio.get_running_loop().add_reader(fileno, callback)
+
+    def trouble(self, what: str, why: str | None) -> None:
+        """Tell the core what the operating system refuses, or no longer does; only when that is news."""
+        if self._troubles.get(what) == why:
+            return
+        if why is None:
+            del self._troubles[what]
+        else:
+            self._troubles[what] = why
+        # Not now: we are in the middle of a step
+        asyncio.get_running_loop().call_soon(lambda: self.handle(self.refused(what, why)))
+
+    def _try(self, what: str, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except OSError as error:
+            self.trouble(what, str(error))
+            return False
+        self.trouble(what, None)
+        return True
+
+    def _open_all(self) -> None:
+        """Open what is not open yet; what cannot be opened now is tried again."""
+        opened = [
+            self._try("kernel", self._open_reconciler),
+            self._try("mobility socket", self._open_mobility),
+            self._try("ICMPv6 socket", self._open_icmp),
+            self._try("interfaces", self.open),
+        ]
+        if not all(opened):
+            asyncio.get_running_loop().call_later(RETRY_S, self._open_all)
+        self.handle(self.tick())
+
+    def _open_reconciler(self) -> None:
+        if self._reconciler is None:
+            self._reconciler = Reconciler(self._table_name)
+            for fileno in self._reconciler.filenos():
+                self.watch(fileno, self._heed)
+
+    def _open_mobility(self) -> None:
+        if self._mobility is None:
+            self._mobility = MobilitySocket(from_mobile_nodes=not self._is_mobile_node)
+            self.watch(self._mobility.fileno(), self._receive)
+
+    def _open_icmp(self) -> None:
+        if self._icmp is None:
+            self._icmp = IcmpSocket()
+            self.watch(self._icmp.fileno(), self._receive_icmp)
+
+    def _receive(self) -> None:
+        assert self._mobility is not None
+        for packet in self._mobility.receive():
+            self.handle(self.packet_received(packet))
+
+    def _receive_icmp(self) -> None:
+        assert self._icmp is not None
+        for data in self._icmp.receive():
+            self.handle(self.icmp_received(data))
+
+    def _heed(self) -> None:
+        assert self._reconciler is not None
+        if self._reconciler.heed():
+            self._reconcile()
+
+    def _reconcile(self) -> None:
+        if self._reconciler is None:
+            return
+        refusals = self._reconciler.apply(self.wanted_kernel())
+        if not refusals:
+            self.trouble("routing", None)
+            return
+        self.trouble("routing", "; ".join(f"{refusal.why} ({refusal.what})" for refusal in refusals))
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._reconcile)
+
+    def _save(self) -> None:
+        now = self.to_save()
+        if now != self._saved and self._try("state file", lambda: statefile.save(self._state_file, now)):
+            self._saved = now
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = boottime()
+        at = self.deadline(now)
+        if not isinf(at):
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), lambda: self.handle(self.tick()))
+
+    def _withdraw(self) -> None:
+        """Take everything of ours out of the kernel, and forget."""
+        if self._reconciler is not None:
+            self._reconciler.apply(Kernel())
+        self._state_file.unlink(missing_ok=True)
+
+    def _stop(self) -> None:
+        if not self._stopping.done():
+            self._stopping.set_result(None)
+
+    def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A bug in a callback: end, and say so, rather than go on with half a step."""
+        loop.default_exception_handler(context)
+        self._failure = self._failure or context.get("exception") or RuntimeError(context["message"])
+        self._stop()

@@ -1,0 +1,26 @@
+"""What a setting may look like: annotations for the settings classes, read by `mip6.config`."""
+
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number from `least` to `most`, both included."""
+
+    least: float
+    most: float
+    what: str = "a number"
+
+    def allows(self, value: float) -> bool:
+        return self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        return f"{self.what} from {self.least} to {self.most}"
+
+
+SPI = Range(256, 0xFFFFFFFF, "a whole number")
+"""Security parameter indices (RFC 4285 section 5.1)."""
+
+Identity: TypeAlias = Annotated[str, 'a network access identifier, such as "laptop@example.org"']
+Key: TypeAlias = Annotated[bytes, "a secret of 16 to 64 octets as hexadecimal digits"]

@@ -1,0 +1,121 @@
+"""Raw sockets for Mobility Headers and for ICMPv6.
+
+The kernel would not deliver a packet with a Home Address option or a type 2 routing header; our nftables table
+disguises both (mip6.wire.extension), and they arrive beside the message as ancillary data. Whole packets are sent, so
+that we decide what is in them.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+
+from mip6.reception import IcmpError
+from mip6.wire.errors import DecodeError
+from mip6.wire.extension import Packet, parse_home_address_option, parse_type2_routing_header
+from mip6.wire.registry import IcmpType, NextHeader
+
+IPV6_CHECKSUM, IPV6_HDRINCL = 7, 36
+IPV6_RECVPKTINFO, IPV6_PKTINFO = 49, 50
+IPV6_RECVRTHDR, IPV6_RTHDR = 56, 57
+IPV6_RECVDSTOPTS, IPV6_DSTOPTS = 58, 59
+ICMPV6_FILTER = 1
+
+_RECEIVE_OCTETS = 1 << 16
+_PKTINFO = struct.Struct("=16sI")
+
+
+class MobilitySocket:
+    """Mobility messages in and out."""
+
+    def __init__(self, *, from_mobile_nodes: bool) -> None:
+        """`from_mobile_nodes`: messages with a Home Address option are expected, otherwise with a type 2 routing
+        header. Raises PermissionError without CAP_NET_RAW.
+        """
+        self._from_mobile_nodes = from_mobile_nodes
+        self._receiver = _raw_socket(NextHeader.MOBILITY)
+        # The sum may be over the home address, which the kernel knows nothing of: it must not check
+        self._receiver.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
+        for option in (IPV6_RECVPKTINFO, IPV6_RECVRTHDR, IPV6_RECVDSTOPTS):
+            self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
+        self._sender = _raw_socket(NextHeader.MOBILITY)
+        self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
+        # Nobody reads from the sender: let nothing wait there
+        self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+
+    def fileno(self) -> int:
+        return self._receiver.fileno()
+
+    def close(self) -> None:
+        self._receiver.close()
+        self._sender.close()
+
+    def send(self, packet: bytes, source: IPv6Address, destination: IPv6Address) -> None:
+        """Send a whole IPv6 packet by the way that packets from `source` take. Raises OSError."""
+        _send(self._sender, packet, source, destination)
+
+    def receive(self) -> Iterator[Packet | DecodeError]:
+        """All that waits. A packet whose extension headers are wrong comes as a DecodeError. Never blocks."""
+        for data, ancillary, source in _receive_all(self._receiver):
+            try:
+                yield self._packet(data, ancillary, source)
+            except DecodeError as error:
+                yield error
+
+    def _packet(self, data: bytes, ancillary: dict[int, bytes], source: str) -> Packet:
+        destination = IPv6Address(ancillary[IPV6_PKTINFO][:16])
+        kind, parse = (
+            (IPV6_DSTOPTS, parse_home_address_option)
+            if self._from_mobile_nodes
+            else (IPV6_RTHDR, parse_type2_routing_header)
+        )
+        header = ancillary.get(kind)
+        home_address = parse(header) if header is not None else None
+        return Packet(IPv6Address(source), destination, home_address, data)
+
+
+class IcmpSocket:
+    """ICMPv6 errors out, Packet Too Big in."""
+
+    def __init__(self) -> None:
+        """Raises PermissionError without CAP_NET_RAW."""
+        self._socket = _raw_socket(NextHeader.ICMPV6)
+        self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+        # A bit that is set blocks a type
+        blocked = bytearray(b"\xff" * 32)
+        blocked[0] ^= 1 << IcmpType.PACKET_TOO_BIG
+        self._socket.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, bytes(blocked))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, error: IcmpError) -> None:
+        """Raises OSError."""
+        _send(self._socket, error.data, error.source, error.destination)
+
+    def receive(self) -> Iterator[bytes]:
+        """All that waits, each from its type on; their checksums are right. Never blocks."""
+        for data, _ancillary, _source in _receive_all(self._socket):
+            yield data
+
+
+def _raw_socket(protocol: int) -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    return socket.socket(socket.AF_INET6, kind, protocol)
+
+
+def _send(sender: socket.socket, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
+    information = (socket.IPPROTO_IPV6, IPV6_PKTINFO, _PKTINFO.pack(source.packed, 0))
+    sender.sendmsg([data], [information], 0, (str(destination), 0))
+
+
+def _receive_all(receiver: socket.socket) -> Iterator[tuple[bytes, dict[int, bytes], str]]:
+    while True:
+        try:
+            data, ancillary, _flags, address = receiver.recvmsg(_RECEIVE_OCTETS, 4096)
+        except BlockingIOError:
+            return
+        yield data, {kind: value for _level, kind, value in ancillary}, address[0]

@@ -1,0 +1,218 @@
+"""Watches the interfaces, their addresses and default routes over netlink.
+
+A notification only says what kind of thing to look at again; what we then read is the truth. After an overrun all is
+read again.
+"""
+
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, IPv6Network
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from pyroute2.netlink import nlmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from mip6.kernel import LOOPBACK, MAIN_TABLE
+from mip6.linux import routing
+from mip6.linux.netlink import Netlink, Notifications, message
+from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
+
+IFF_UP, IFF_LOOPBACK = 0x1, 0x8
+ARPHRD_ETHER, ARPHRD_NONE, ARPHRD_RAWIP, ARPHRD_PPP = 1, 0xFFFE, 519, 512
+IFA_F_TEMPORARY, IFA_F_OPTIMISTIC, IFA_F_DADFAILED = 0x01, 0x04, 0x08
+IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x20, 0x40
+FOREVER = 0xFFFFFFFF
+
+_LIFETIME_JITTER_S = 2.0
+"""Remaining lifetimes are whole seconds: an end that moves less than this has not moved."""
+
+_LINK = {routing.RTM_NEWLINK, routing.RTM_DELLINK}
+_ADDRESS = {routing.RTM_NEWADDR, routing.RTM_DELADDR}
+_ROUTE = {routing.RTM_NEWROUTE, routing.RTM_DELROUTE}
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    index: int
+    name: str
+    kind: str
+    up: bool
+    carrier: bool
+    running: bool
+    mtu: int
+
+
+class Watcher:
+    """Knows the interfaces. `look` gives a snapshot; `heed` one when something has changed since the last."""
+
+    def __init__(self) -> None:
+        self._netlink = Netlink()
+        self._news = Notifications(
+            routing.RTMGRP_LINK | routing.RTMGRP_IPV6_IFADDR | routing.RTMGRP_IPV6_ROUTE,
+        )
+        self._devices: list[_Device] = []
+        self._addresses: Mapping[int, tuple[InterfaceAddress, ...]] = {}
+        self._routers: Mapping[int, tuple[IPv6Address | None, ...]] = {}
+        self._prefixes: Mapping[int, tuple[IPv6Network, ...]] = {}
+        self._last: Snapshot = ()
+
+    def fileno(self) -> int:
+        """Readable when something may have changed: call `heed`."""
+        return self._news.fileno()
+
+    def close(self) -> None:
+        self._netlink.close()
+        self._news.close()
+
+    def look(self) -> Snapshot:
+        """Read everything."""
+        self._read_devices()
+        self._read_addresses()
+        self._read_routes()
+        self._last = self._snapshot()
+        return self._last
+
+    def heed(self) -> Snapshot | None:
+        """A snapshot, if it differs from the last one."""
+        news = self._news.read()
+        if news is None or news & _LINK:
+            self._read_devices()
+        if news is None or news & _ADDRESS:
+            self._read_addresses()
+        if news is None or news & _ROUTE:
+            self._read_routes()
+        snapshot = self._snapshot()
+        if snapshot == self._last:
+            return None
+        self._last = snapshot
+        return snapshot
+
+    def _snapshot(self) -> Snapshot:
+        return tuple(
+            Interface(
+                index=device.index,
+                name=device.name,
+                kind=device.kind,
+                up=device.up,
+                carrier=device.carrier,
+                running=device.running,
+                mtu=device.mtu,
+                addresses=self._addresses.get(device.index, ()),
+                routers=self._routers.get(device.index, ()),
+                prefixes=self._prefixes.get(device.index, ()),
+            )
+            for device in self._devices
+        )
+
+    def _read_devices(self) -> None:
+        kinds = {(device.index, device.name): device.kind for device in self._devices}
+        answers = self._netlink.dump(routing.RTM_GETLINK, message(ifinfmsg, {"family": socket.AF_UNSPEC}, {}))
+        self._devices = [_device(answer, kinds) for answer in answers if not answer["flags"] & IFF_LOOPBACK]
+
+    def _read_addresses(self) -> None:
+        known = {address.address: address for addresses in self._addresses.values() for address in addresses}
+        found: dict[int, list[InterfaceAddress]] = defaultdict(list)
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        for answer in self._netlink.dump(routing.RTM_GETADDR, message(ifaddrmsg, {"family": socket.AF_INET6}, {})):
+            address = _address(answer, now)
+            if answer["index"] == LOOPBACK or address.address.is_link_local:
+                continue
+            old = known.get(address.address)
+            if old is not None and abs(address.valid_until_at - old.valid_until_at) < _LIFETIME_JITTER_S:
+                address = replace(address, valid_until_at=old.valid_until_at)
+            found[answer["index"]].append(address)
+        self._addresses = {index: tuple(sorted(addresses, key=_number)) for index, addresses in found.items()}
+
+    def _read_routes(self) -> None:
+        routers: dict[int, list[tuple[str, IPv6Address | None]]] = defaultdict(list)
+        prefixes: dict[int, set[IPv6Network]] = defaultdict(set)
+        request = message(rtmsg, {"family": socket.AF_INET6}, {"RTA_TABLE": MAIN_TABLE})
+        for answer in self._netlink.dump(routing.RTM_GETROUTE, request):
+            attributes = dict(answer["attrs"])
+            if attributes.get("RTA_TABLE") != MAIN_TABLE or answer["type"] != routing.RTN_UNICAST:
+                continue
+            if answer["dst_len"] == 0:
+                for index, gateway in _next_hops(attributes):
+                    routers[index].append((f"{attributes.get('RTA_PRIORITY', 0):010}", gateway))
+            elif "RTA_GATEWAY" not in attributes and "RTA_OIF" in attributes and "RTA_DST" in attributes:
+                prefix = IPv6Network(f"{attributes['RTA_DST']}/{answer['dst_len']}")
+                if not prefix.is_link_local and not prefix.is_multicast:
+                    prefixes[attributes["RTA_OIF"]].add(prefix)
+        self._routers = {
+            index: tuple(dict.fromkeys(gateway for _metric, gateway in sorted(hops, key=str)))
+            for index, hops in routers.items()
+        }
+        self._prefixes = {index: tuple(sorted(networks)) for index, networks in prefixes.items()}
+
+
+def _number(address: InterfaceAddress) -> IPv6Address:
+    return address.address
+
+
+def _device(answer: nlmsg, kinds: Mapping[tuple[int, str], str]) -> _Device:
+    attributes = dict(answer["attrs"])
+    index, name = answer["index"], attributes["IFLA_IFNAME"]
+    up = bool(answer["flags"] & IFF_UP)
+    return _Device(
+        index=index,
+        name=name,
+        kind=kinds.get((index, name)) or _kind(name, answer["ifi_type"]),
+        up=up,
+        carrier=not up or attributes.get("IFLA_CARRIER", 1) == 1,
+        running=attributes.get("IFLA_OPERSTATE") in ("UP", "UNKNOWN"),
+        mtu=_ipv6_mtu(name) or attributes.get("IFLA_MTU", 1280),
+    )
+
+
+def _kind(name: str, hardware: int) -> str:
+    """What sort of link it is, by what the kernel shows of its driver (sysfs)."""
+    device = Path("/sys/class/net", name)
+    if (device / "wireless").exists() or (device / "phy80211").exists():
+        return "wifi"
+    try:
+        if "DEVTYPE=wwan" in (device / "uevent").read_text():
+            return "lte"
+    except OSError:
+        pass
+    if hardware in (ARPHRD_NONE, ARPHRD_RAWIP, ARPHRD_PPP) and name.startswith(("wwan", "ppp", "rmnet")):
+        return "lte"
+    return "ethernet" if hardware == ARPHRD_ETHER else "other"
+
+
+def _ipv6_mtu(name: str) -> int | None:
+    """What a router may have lowered below the device's own (RFC 4861 section 4.6.4)."""
+    try:
+        return int(Path("/proc/sys/net/ipv6/conf", name, "mtu").read_text())
+    except OSError:
+        return None
+
+
+def _address(answer: nlmsg, now: float) -> InterfaceAddress:
+    attributes = dict(answer["attrs"])
+    flags = attributes.get("IFA_FLAGS", answer["flags"])
+    valid_s = attributes["IFA_CACHEINFO"]["ifa_valid"]
+    return InterfaceAddress(
+        address=IPv6Address(attributes.get("IFA_LOCAL") or attributes["IFA_ADDRESS"]),
+        tentative=bool(flags & IFA_F_TENTATIVE),
+        optimistic=bool(flags & IFA_F_OPTIMISTIC),
+        duplicate=bool(flags & IFA_F_DADFAILED),
+        deprecated=bool(flags & IFA_F_DEPRECATED),
+        temporary=bool(flags & IFA_F_TEMPORARY),
+        valid_until_at=inf if valid_s == FOREVER else now + valid_s,
+    )
+
+
+def _next_hops(attributes: Mapping[str, Any]) -> list[tuple[int, IPv6Address | None]]:
+    """Interface and gateway of each next hop of a default route."""
+    if "RTA_MULTIPATH" in attributes:
+        hops = [(hop["oif"], dict(hop["attrs"]).get("RTA_GATEWAY")) for hop in attributes["RTA_MULTIPATH"]]
+    else:
+        hops = [(attributes["RTA_OIF"], attributes.get("RTA_GATEWAY"))]
+    return [(index, IPv6Address(gateway) if gateway else None) for index, gateway in hops]
