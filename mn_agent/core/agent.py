@@ -65,7 +65,15 @@ def _restored(one: SavedBinding) -> Entry:
     binding = Binding(one.care_of, one.priority, one.registered_at, one.refresh_at, one.expires_at)
     wanted = Wanted(one.care_of, one.priority)
     state = bindings.EntryState.REGISTERED
-    return Entry(one.bid, state, one.registered_at, wanted, binding, claimed_until_at=one.expires_at)
+    return Entry(
+        one.bid,
+        state,
+        one.registered_at,
+        wanted,
+        binding,
+        announced=one.care_of,
+        claimed_until_at=one.expires_at,
+    )
 
 
 def saved(state: State) -> Saved:

@@ -182,4 +182,6 @@ def _refused(registration: Registration, bid: int, status: int, now: float) -> R
             # The home address is somebody else's for good (RFC 6275 section 11.7.1); the rest can be put right
             pause_s = inf if status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED else DO_NOT_SEND_S
             return replace(registration, refusal=Refusal(status, now + pause_s))
-    return _change(registration, bid, refusal=Refusal(status, now + REFUSAL_RETRY_S))
+    held = registration.entries[bid].binding
+    refusal = Refusal(status, now + REFUSAL_RETRY_S)
+    return _change(registration, bid, refusal=refusal, announced=held.care_of if held else None)

@@ -125,6 +125,9 @@ class Entry:
     wanted: Wanted | None = None
     binding: Binding | None = None
     refusal: Refusal | None = None
+    announced: IPv6Address | None = None
+    """The care-of address to send from: the one in the last update, answered or not. An update and the packets behind
+    it take the same way, so it arrives first (RFC 6275 section 11.6.3)."""
     claimed_until_at: float = 0.0
     """Until when the home agent may hold a binding: from the first update sent, answered or not; 0 for none."""
 

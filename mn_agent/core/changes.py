@@ -38,18 +38,19 @@ def _links(before: State, after: State) -> Iterator[Notice]:
 
 
 def _bindings(before: State, after: State) -> Iterator[Notice]:
-    old = before.registration.entries
-    for bid, entry in after.registration.entries.items():
+    old, new = before.registration.entries, after.registration.entries
+    for bid in sorted(old.keys() | new.keys()):
         was = old[bid].state if bid in old else EntryState.GONE
-        if entry.state is was:
+        now = new[bid].state if bid in new else EntryState.GONE
+        if now is was:
             continue
         name = _name(after if bid in after.links else before, bid)
-        refusal = entry.refusal
-        if refusal is not None and entry.state is EntryState.REFUSED:
+        refusal = new[bid].refusal if bid in new else None
+        if refusal is not None:
             text = f"{name}: refused by the home agent: {status_text(refusal.status)}"
             yield Notice(NoticeKind.BINDING, text, name, refusal.status)
         else:
-            yield Notice(NoticeKind.BINDING, f"{name}: {was.value} -> {entry.state.value}", name)
+            yield Notice(NoticeKind.BINDING, f"{name}: {was.value} -> {now.value}", name)
 
 
 def _service(before: State, after: State) -> Iterator[Notice]:

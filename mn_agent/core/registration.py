@@ -111,12 +111,14 @@ def _is_lost(entry: Entry) -> bool:
 def deadline(registration: Registration, settings: Settings, now: float) -> float:
     """When something is to be sent, refreshed or dropped; infinity for never."""
     moments = [_ready_at(registration, purpose) for purpose in purposes(registration, settings, now)]
-    timers = [entry.claimed_until_at for entry in registration.entries.values()]
     for entry in registration.entries.values():
-        timers += [entry.binding.expires_at, entry.binding.refresh_at] if entry.binding else []
-        timers += [entry.refusal.retry_at] if entry.refusal else []
-    timers += [registration.refusal.retry_at] if registration.refusal else []
-    return min(moments + [timer for timer in timers if timer > now], default=inf)
+        moments += [entry.claimed_until_at] if entry.claimed_until_at else []
+        moments += [entry.refusal.retry_at] if entry.refusal else []
+        if entry.binding is not None:
+            moments.append(entry.binding.expires_at)
+            moments += [entry.binding.refresh_at] if entry.binding.refresh_at > now else []
+    moments += [registration.refusal.retry_at] if registration.refusal else []
+    return min(moments, default=inf)
 
 
 def _ready_at(registration: Registration, purpose: Purpose) -> float:
@@ -254,12 +256,13 @@ def _sent(registration: Registration, settings: Settings, update: Update) -> Reg
     )
     current = set(purposes(registration, settings, now))
     claimed_until_at = now + lifetime_seconds(update.lifetime)
-    entries = {
-        bid: replace(entry, claimed_until_at=max(entry.claimed_until_at, claimed_until_at))
-        if bid in update.bindings and update.lifetime
-        else entry
-        for bid, entry in registration.entries.items()
-    }
+    entries = dict(registration.entries)
+    for bid, wanted in update.bindings.items() if update.lifetime else ():
+        entries[bid] = replace(
+            entries[bid],
+            announced=wanted.care_of,
+            claimed_until_at=max(entries[bid].claimed_until_at, claimed_until_at),
+        )
     sent = replace(
         registration,
         entries=entries,

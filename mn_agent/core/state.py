@@ -40,11 +40,9 @@ class State:
     error_limit: ErrorLimit = field(default_factory=ErrorLimit)
 
     def tunnel_address(self, entry: Entry) -> IPv6Address | None:
-        """The care-of address from which the home agent takes this binding's packets and we can send: the
-        acknowledged one, also while a newer one is being registered; None when it is gone from the link.
-        """
+        """The care-of address to send this binding's packets from; None while the link carries nothing."""
         link = self.links.get(entry.bid)
-        care_of = entry.binding.care_of if entry.binding else entry.target.care_of
+        care_of = entry.announced
         return care_of if link is not None and link.carries and care_of in link.addresses else None
 
     def link_called(self, name: str) -> Link | None:

@@ -1,0 +1,322 @@
+"""A mobile node and a home agent, both real cores, in virtual time, with links between them that can be bad."""
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address, IPv6Network
+from itertools import count
+from random import Random
+
+from home_agent.core import agent as ha
+from home_agent.core import events as ha_events
+from home_agent.core import settings as ha_settings
+from home_agent.core.kernel import wanted_kernel as ha_kernel
+from home_agent.core.state import Uplink
+from mip6.wire.checksum import with_checksum
+from mip6.wire.extension import Packet
+from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, Message, decode
+from mn_agent.core import agent as mn
+from mn_agent.core import commands, events
+from mn_agent.core.interfaces import Interface, InterfaceAddress
+from mn_agent.core.kernel import wanted_kernel
+from mn_agent.core.settings import Authentication, Home, LinksSettings, RegistrationSettings, Settings
+
+HOME = IPv6Address("2001:db8:f00::100")
+AGENT = IPv6Address("2001:db8:a::2")
+KEY = bytes(range(16))
+IDENTITY = "laptop@example.org"
+SPI = 256
+EPOCH_S = 1_790_000_000.0
+"""Time of day at virtual time 0."""
+
+NODE = ha_settings.Node(name="laptop", identity=IDENTITY, home_address=HOME, spi=SPI, key=KEY)
+
+
+def mobile_node_settings(**registration: object) -> Settings:
+    return Settings(
+        home=Home(address=HOME, agent=AGENT),
+        authentication=Authentication(identity=IDENTITY, spi=SPI, key=KEY),
+        registration=RegistrationSettings(**registration),  # type: ignore[arg-type]
+        links=LinksSettings(exclude=()),
+    )
+
+
+def home_agent_settings(**changes: object) -> ha_settings.Settings:
+    own = ha_settings.HomeAgent(address=AGENT, prefixes=(IPv6Network("2001:db8:f00::/48"),), **changes)  # type: ignore[arg-type]
+    return ha_settings.Settings(home_agent=own, node=(NODE,))
+
+
+@dataclass
+class TestLink:
+    """One of the mobile node's interfaces and the path from it to the home agent."""
+
+    __test__ = False
+
+    interface: Interface
+    delay_s: float = 0.01
+    loss: float = 0.0
+    duplicate: float = 0.0
+    jitter_s: float = 0.0
+    blackhole: bool = False
+
+    @property
+    def address(self) -> IPv6Address:
+        return self.interface.addresses[0].address
+
+
+def make_link(number: int, name: str, kind: str, **path: float) -> TestLink:
+    address = IPv6Address(f"2001:db8:{number:x}::64")
+    interface = Interface(
+        index=number,
+        name=name,
+        kind=kind,
+        addresses=(InterfaceAddress(address),),
+        routers=(IPv6Address("fe80::1"),),
+        prefixes=(IPv6Network(f"2001:db8:{number:x}::/64"),),
+    )
+    return TestLink(interface, **path)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that one of the two sent."""
+
+    at: float
+    packet: Packet
+    message: Message
+
+
+@dataclass
+class Stream:
+    """What became of packets sent at regular moments."""
+
+    sent_up: int = 0
+    sent_down: int = 0
+    arrived_up: int = 0
+    arrived_down: int = 0
+
+    def arrive_up(self, *, good: bool) -> None:
+        self.arrived_up += good
+
+    def arrive_down(self, *, good: bool) -> None:
+        self.arrived_down += good
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        return self.sent_up - self.arrived_up, self.sent_down - self.arrived_down
+
+
+@dataclass
+class World:
+    """Runs both ends. `now` is virtual; every message sent by the mobile node is in `updates`, by the home agent in
+    `answers`."""
+
+    links: dict[str, TestLink]
+    settings: Settings = field(default_factory=mobile_node_settings)
+    home_agent: ha_settings.Settings = field(default_factory=home_agent_settings)
+    seed: int = 0
+    home_agent_clock_s: float = 0.0
+    """How far the home agent's time of day is ahead."""
+    respond: Callable[[BindingUpdate, Packet], Packet | None] | None = None
+    """Another home agent in place of ours."""
+
+    now: float = 1000.0
+    updates: list[Sent] = field(default_factory=list)
+    answers: list[Sent] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+    """Called after everything that happens."""
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+        self.mn = mn.start(self.settings, None, same_boot=False, sequence=41, clock_offset_s=EPOCH_S)
+        self.ha = ha.start(self.home_agent, {}, epoch_offset_s=EPOCH_S + self.home_agent_clock_s)
+        self._home_agent(ha_events.UplinkChanged(Uplink(9, 1500)))
+
+    # what a story does
+
+    def start(self) -> "World":
+        """The agent looks at its interfaces for the first time."""
+        self.look()
+        return self
+
+    def look(self) -> None:
+        self.mobile_node(events.InterfacesChanged(tuple(link.interface for link in self.links.values())))
+
+    def change(self, name: str, **changes: object) -> None:
+        """Change an interface, and let the agent see it."""
+        self.links[name].interface = replace(self.links[name].interface, **changes)  # type: ignore[arg-type]
+        self.look()
+
+    def carrier(self, name: str, *, on: bool) -> None:
+        self.change(name, carrier=on, running=on)
+
+    def switch(self, name: str | None) -> None:
+        self.mobile_node(events.SwitchRequested(name))
+
+    def at(self, moment: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._queue, (moment, next(self._numbers), action))
+
+    def run(self, seconds: float) -> "World":
+        """Let time pass."""
+        end = self.now + seconds
+        while True:
+            moment = self._next()
+            if moment > end:
+                self.now = end
+                return self
+            self.now = max(self.now, moment)
+            self._happen()
+
+    def restart_agent(self, *, same_boot: bool = True, remembers: bool = True, sequence: int = 7) -> None:
+        """kill -9 and start again, with what was saved or without."""
+        saved = mn.saved(self.mn) if remembers else None
+        self.mn = mn.start(self.settings, saved, same_boot=same_boot, sequence=sequence, clock_offset_s=EPOCH_S)
+        self.look()
+
+    def stream(self, seconds: float, every_s: float = 0.001) -> "Stream":
+        """Packets both ways, from now on."""
+        stream = Stream()
+        for number in range(int(seconds / every_s)):
+            self.at(self.now + number * every_s, lambda: self._packet_up(stream))
+            self.at(self.now + number * every_s, lambda: self._packet_down(stream))
+        return stream
+
+    def restart_home_agent(self, *, remembers: bool) -> None:
+        cache = self.ha.cache if remembers else {}
+        self.ha = ha.start(self.home_agent, cache, epoch_offset_s=EPOCH_S + self.home_agent_clock_s)
+        self._home_agent(ha_events.UplinkChanged(Uplink(9, 1500)))
+
+    # what a story looks at
+
+    def bindings(self) -> dict[int, IPv6Address]:
+        """What the home agent holds, by binding identifier."""
+        entry = self.ha.cache.get(HOME)
+        return {bid: binding.care_of for bid, binding in entry.bindings.items()} if entry else {}
+
+    def upward(self) -> IPv6Address | None:
+        """The outer source of the mobile node's packets."""
+        if self.mn.carrier is None:
+            return None
+        return self.mn.tunnel_address(self.mn.registration.entries[self.mn.carrier.bid])
+
+    def downward(self) -> IPv6Address | None:
+        """The outer destination of the home agent's packets."""
+        entry = self.ha.cache.get(HOME)
+        return entry.preferred.care_of if entry and entry.bindings else None
+
+    def flows(self) -> bool:
+        """Whether a packet sent now would arrive, in both directions."""
+        alive = {link.address for link in self.links.values() if link.interface.carrier and not link.blackhole}
+        up, down = self.upward(), self.downward()
+        return up in alive and down in alive and up in self.bindings().values()
+
+    def sent_updates(self) -> Iterator[tuple[float, BindingUpdate]]:
+        for sent in self.updates:
+            if isinstance(sent.message, BindingUpdate):
+                yield sent.at, sent.message
+
+    # inside
+
+    def _packet_up(self, stream: "Stream") -> None:
+        stream.sent_up += 1
+        source = self.upward()
+        link = self._link(source)
+        if link is not None:
+            self.at(self.now + link.delay_s, lambda: stream.arrive_up(good=source in self.bindings().values()))
+
+    def _packet_down(self, stream: "Stream") -> None:
+        stream.sent_down += 1
+        destination = self.downward()
+        link = self._link(destination)
+        if link is not None:
+            self.at(self.now + link.delay_s, lambda: stream.arrive_down(good=self._link(destination) is not None))
+
+    def _link(self, care_of: IPv6Address | None) -> TestLink | None:
+        """The link that now carries packets with this care-of address."""
+        for link in self.links.values():
+            owns = any(address.address == care_of for address in link.interface.addresses)
+            if owns and link.interface.carrier and not link.blackhole:
+                return link
+        return None
+
+    def _next(self) -> float:
+        moments = [self._queue[0][0]] if self._queue else []
+        return min([*moments, mn.deadline(self.mn, self.now), ha.deadline(self.ha)])
+
+    def _happen(self) -> None:
+        if self._queue and self._queue[0][0] <= self.now:
+            heapq.heappop(self._queue)[2]()
+        if mn.deadline(self.mn, self.now) <= self.now:
+            self.mobile_node(events.Tick())
+        if ha.deadline(self.ha) <= self.now:
+            self._home_agent(ha_events.Tick())
+
+    def mobile_node(self, event: events.Event) -> None:
+        self.mn, todo = mn.step(self.mn, event, self.now)
+        wanted_kernel(self.mn)  # whatever the state, it has a kernel
+        for command in todo:
+            match command:
+                case commands.Send(packet):
+                    self.updates.append(Sent(self.now, packet, decode(packet.data)))
+                    self._carry(packet, packet.source, self._arrive_up)
+                case commands.Tell(notice):
+                    self.notices.append(notice.text)
+        self._watch()
+
+    def _home_agent(self, event: ha_events.Event) -> None:
+        self.ha, todo = ha.step(self.ha, event, self.now)
+        ha_kernel(self.ha)
+        for command in todo:
+            if isinstance(command, ha_events.Send):
+                self._answer(command.packet)
+        self._watch()
+
+    def _answer(self, packet: Packet) -> None:
+        self.answers.append(Sent(self.now, packet, decode(packet.data)))
+        self._carry(packet, packet.destination, self._arrive_down)
+
+    def _watch(self) -> None:
+        for watcher in self.watchers:
+            watcher()
+
+    def _carry(self, packet: Packet, care_of: IPv6Address, arrive: Callable[[Packet], None]) -> None:
+        """Over the link that has the care-of address, unless it is lost on the way."""
+        link = self._link(care_of)
+        if link is None:
+            return
+        for _ in range(2 if self.random.random() < link.duplicate else 1):
+            if self.random.random() >= link.loss:
+                delay_s = link.delay_s + self.random.random() * link.jitter_s
+                self.at(self.now + delay_s, lambda: arrive(packet))
+
+    def _arrive_up(self, packet: Packet) -> None:
+        source = packet.home_address or packet.source
+        summed = replace(packet, data=with_checksum(packet.data, source, packet.destination))
+        if self.respond is None:
+            self._home_agent(ha_events.PacketReceived(summed))
+            return
+        message = decode(packet.data)
+        assert isinstance(message, BindingUpdate)
+        answer = self.respond(message, summed)
+        if answer is not None:
+            self._answer(answer)
+
+    def _arrive_down(self, packet: Packet) -> None:
+        destination = packet.home_address or packet.destination
+        summed = replace(packet, data=with_checksum(packet.data, packet.source, destination))
+        self.mobile_node(events.PacketReceived(summed))
+
+
+def acknowledgements(world: World) -> list[BindingAcknowledgement]:
+    return [sent.message for sent in world.answers if isinstance(sent.message, BindingAcknowledgement)]
+
+
+def three_links(**path: float) -> dict[str, TestLink]:
+    return {
+        "ethernet": make_link(1, "eth0", "ethernet", **path),
+        "wifi": make_link(2, "wlan0", "wifi", **path),
+        "lte": make_link(3, "wwan0", "lte", **path),
+    }
