@@ -20,20 +20,18 @@ from mip6.wire.registry import (
     RevocationFlag,
 )
 
-LIFETIME_UNIT = 4
-"""Seconds (RFC 6275 section 6.1.7)."""
-
+_LIFETIME_UNIT = 4  # seconds (RFC 6275 section 6.1.7)
 _MAX_LIFETIME = 0xFFFF
 
 
 def lifetime_units(seconds: float) -> int:
     """The longest lifetime on the wire that isn't longer than `seconds`, which isn't negative."""
-    return min(int(seconds // LIFETIME_UNIT), _MAX_LIFETIME)
+    return min(int(seconds // _LIFETIME_UNIT), _MAX_LIFETIME)
 
 
 def lifetime_seconds(units: int) -> int:
     """What a lifetime on the wire means."""
-    return units * LIFETIME_UNIT
+    return units * _LIFETIME_UNIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +167,13 @@ def _decode_switch(data: bytes) -> tuple[tuple[IPv6Address, ...], tuple[Option, 
     return tuple(IPv6Address(data[at : at + 16]) for at in range(2, end, 16)), decode_options(data[end:])
 
 
-_NO_NEXT_HEADER = NextHeader.NO_NEXT_HEADER
+# Where the fields of the Mobility Header begin (RFC 6275 section 6.1.1); the body is what depends on the type
 _PAYLOAD_PROTO = 0
 _HEADER_LEN = 1
 _MH_TYPE = 2
 _BODY = 6
-"""Where each field of the Mobility Header begins (RFC 6275 section 6.1.1); the body is what depends on the type."""
+
+_NO_NEXT_HEADER = NextHeader.NO_NEXT_HEADER  # an enumeration's attribute takes longer to read than a module's
 
 _BINDING_REVOCATION_INDICATION = 1
 _BINDING_REVOCATION_ACKNOWLEDGEMENT = 2

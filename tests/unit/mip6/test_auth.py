@@ -55,14 +55,16 @@ def verified(data: bytes, key: bytes = KEY, careof: IPv6Address = COA, home_addr
 
 
 def authenticated(*options: Option) -> bytes:
-    """Our encoding with these options at the end, the first MN-HA one with the octets that are right at its place."""
+    """Our encoding with these options at the end, each authenticator being what would be right for it."""
     data = encode(replace(UPDATE, options=(*UPDATE.options, *options)))
+    end = 0
     for option in options:
-        if isinstance(option, MessageAuthentication) and option.subtype == 1:
-            start = data.index(bytes((9, 5 + len(option.authenticator), 1)) + SPI.to_bytes(4, "big")) + 7
-            end = start + len(option.authenticator)
+        if isinstance(option, MessageAuthentication):
+            length = len(option.authenticator)
+            start = data.index(bytes((9, 5 + length, option.subtype)) + SPI.to_bytes(4, "big"), end) + 7
+            end = start + length
             digest = hmac.new(KEY, ADDRESSES + data[:start], hashlib.sha1).digest()
-            return data[:start] + digest[: end - start] + data[end:]
+            data = data[:start] + digest[:length] + data[end:]
     return data
 
 
@@ -162,9 +164,10 @@ def test_option_that_is_not_the_last_and_only_one(options: tuple[Option, ...]) -
 @pytest.mark.req("AUTH-03")
 @pytest.mark.parametrize("padding", ["00" * 8, "01 06 000000000000", "01 00 01 04 00000000"])
 def test_padding_after_the_option(padding: str) -> None:
-    signed = sign(UPDATE, KEY, SPI, COA, HOA)
-    longer = bytes((59, signed[1] + 1)) + signed[2:] + bytes.fromhex(padding)
-    assert received(longer).options == received(signed).options
+    """The authenticator is right, only its place isn't."""
+    longer = UPDATE_UP_TO_SPI[:1] + b"\x07" + UPDATE_UP_TO_SPI[2:]
+    longer += hmac.new(KEY, ADDRESSES + longer, hashlib.sha1).digest()[:12] + bytes.fromhex(padding)
+    assert received(longer).options[:2] == UPDATE.options
     assert not verified(longer)
 
 
@@ -183,6 +186,8 @@ SECOND = 1_000_000_000
         (1_700_000_000 * SECOND, (1_700_000_000 + UNIX_EPOCH) << 32),
         (2_085_978_495 * SECOND, 0xFFFFFFFF << 32),  # 2036-02-07 06:28:15
         (2_085_978_496 * SECOND, 0),  # a second later they start again
+        (-61_505_152 * SECOND, 0x80000000 << 32),  # 1968-01-20 03:14:08, the earliest
+        (4_233_462_143 * SECOND, 0x7FFFFFFF << 32),  # 2104-02-26 09:42:23, the latest
     ],
 )
 def test_ntp_timestamp(ns: int, timestamp: int) -> None:

@@ -109,6 +109,19 @@ def test_lengths_of_the_binding_identifier() -> None:
             assert option == MalformedBindingIdentifier(value)
 
 
+@pytest.mark.req("MCOA-09", "DS-01", "DS-04")
+def test_one_bit_is_a_truth_value() -> None:
+    home, prefix, force_udp = decoded(
+        octets("23 04 0001 00 80 0000 1d 06 8200 00000000 1f 06 0000 00000000 01 02 0000")
+    )
+    assert isinstance(home, BindingIdentifier)
+    assert home.home is True
+    assert isinstance(prefix, Ipv4HomeAddress)
+    assert prefix.prefix is True
+    assert isinstance(force_udp, NatDetection)
+    assert force_udp.force_udp is False
+
+
 @pytest.mark.req("MH-15")
 def test_content_of_padding_is_ignored() -> None:
     assert decoded(octets("01 02 0310 00 01 00 01 08 23ffffffffffffff 00 00 02 02 0007 0000000000")) == (
