@@ -10,7 +10,7 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, lifetime_seconds
 from mip6.wire.options import BindingIdentifier, BindingRefreshAdvice, MessageReplayProtection
 from mip6.wire.registry import Status
-from mn_agent.core.bindings import Binding, Purpose, Refusal, Registration, Update, enter
+from mn_agent.core.bindings import Binding, Entry, Purpose, Refusal, Registration, Update, enter
 from mn_agent.core.settings import Settings
 
 REFRESH_FRACTION = 0.8
@@ -19,6 +19,8 @@ REFUSAL_RETRY_S = 60.0
 """How long one refused binding is left alone."""
 DO_NOT_SEND_S = 600.0
 """How long a home agent is left alone that refused to serve us at all."""
+MAX_AHEAD = 0x7FFF
+"""How far a sequence number may be ahead of the last accepted one (RFC 6275 section 9.5.1)."""
 MAX_RESYNCHRONISATIONS = 3
 """Answers in a row that only correct a counter or a clock, before the usual back-off applies to them too."""
 
@@ -44,8 +46,7 @@ def acknowledge(
         return registration, Problem.UNVERIFIED_REFUSAL if refuses_key else Problem.NOT_AUTHENTIC
     update = _answered(registration, answer)
     if answer.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW and registration.unanswered:
-        # The one answer that need not match: it tells the number to go on from
-        return _resynchronise(replace(registration, sequence=answer.sequence)), update or registration.unanswered[-1]
+        return _correct_sequence(registration, answer.sequence), registration.unanswered[-1]
     if update is None:
         return registration, Problem.UNEXPECTED
     timestamps = [option.timestamp for option in answer.options if isinstance(option, MessageReplayProtection)]
@@ -55,6 +56,17 @@ def acknowledge(
     if timestamps != [update.timestamp]:
         return registration, Problem.TIMESTAMP
     return enter(_answer(registration, update, answer, now), now), update
+
+
+def _correct_sequence(registration: Registration, accepted: int) -> Registration:
+    """The one answer that need not match an update: it tells the number to go on from. If the home agent has not got
+    as far as our last update, an older one was overtaken on the way, and nothing is wrong.
+    """
+    ahead = (registration.sequence - accepted) % 0x10000
+    if 1 <= ahead <= MAX_AHEAD:
+        return registration
+    unanswered = registration.unanswered if ahead == 0 else ()
+    return replace(_resynchronise(replace(registration, sequence=accepted)), unanswered=unanswered)
 
 
 def _answered(registration: Registration, answer: BindingAcknowledgement) -> Update | None:
@@ -87,15 +99,17 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
         for bid in update.bindings
     }
     for bid, status in statuses.items():
+        # A link may be gone and forgotten since: a yes still means that the home agent holds something to let go of
         if status < Status.UNSPECIFIED and answer.lifetime:
             registration = _accepted(registration, update, bid, answer, now)
-        else:
+        elif bid in registration.entries:
             registration = _refused(registration, bid, status, now)
     return registration
 
 
 def _change(registration: Registration, bid: int, **changes: object) -> Registration:
-    entries = {**registration.entries, bid: replace(registration.entries[bid], **changes)}  # type: ignore[arg-type]
+    entry = registration.entries.get(bid, Entry(bid))
+    entries = {**registration.entries, bid: replace(entry, **changes)}  # type: ignore[arg-type]
     return replace(registration, entries=entries)
 
 
@@ -137,7 +151,7 @@ def _accepted(
     if update.overwrite or not update.identified:
         others = [other for other in registration.entries if other not in update.bindings]
         registration = replace(_forget(registration, others), overwrite=False)
-    wanted, entry = update.bindings[bid], registration.entries[bid]
+    wanted, entry = update.bindings[bid], registration.entries.get(bid, Entry(bid))
     same = entry.binding is not None and entry.binding.care_of == wanted.care_of
     binding = Binding(
         care_of=wanted.care_of,

@@ -61,6 +61,7 @@ TRANSITIONS: Mapping[EntryState, Mapping[EntryState, str]] = {
     EntryState.GONE: {
         EntryState.REGISTERING: "the link offers a care-of address",
         EntryState.STANDBY: "the link offers a care-of address, the home agent takes one only",
+        EntryState.DEREGISTERING: "a late answer accepts what is gone",
     },
     EntryState.REGISTERING: {
         EntryState.REGISTERED: "accepted",
@@ -91,7 +92,6 @@ TRANSITIONS: Mapping[EntryState, Mapping[EntryState, str]] = {
         EntryState.REGISTERED: "the link returned as it was",
         EntryState.UPDATING: "the link returned with another care-of address",
         EntryState.REGISTERING: "the link returned before the home agent had answered",
-        EntryState.STANDBY: "the link returned, the home agent takes one care-of address only",
     },
     EntryState.REFUSED: {
         EntryState.REGISTERING: "time to ask again, or another care-of address",
@@ -106,7 +106,6 @@ TRANSITIONS: Mapping[EntryState, Mapping[EntryState, str]] = {
         EntryState.REGISTERED: "accepted",
         EntryState.UPDATING: "accepted, but something else is wanted by now",
         EntryState.REFUSED: "refused",
-        EntryState.DEREGISTERING: "link lost while an update was under way",
         EntryState.GONE: "link lost",
     },
 }

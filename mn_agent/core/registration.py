@@ -156,7 +156,7 @@ def _update(registration: Registration, settings: Settings, purpose: Purpose, no
         purpose=purpose,
         sequence=(registration.sequence + 1) & 0xFFFF,
         timestamp=_timestamp(registration, now),
-        source=_source(registration, purpose),
+        source=_source(registration, purpose, chosen),
         bindings=MappingProxyType(bindings),
         lifetime=0 if ends else _lifetime(settings, bindings.values(), now),
         identified=not isinstance(purpose, Plain | Leave),
@@ -190,13 +190,17 @@ def _chosen(registration: Registration, settings: Settings, purpose: Purpose) ->
             return [entry for entry in wanted if not verify or _is_registered_here(entry)]
 
 
-def _source(registration: Registration, purpose: Purpose) -> IPv6Address:
-    """The care-of address to send from. One that is to be registered alone speaks for itself. Otherwise the preferred
-    of those that are registered, and at every further try another, for the path may be dead.
+def _source(registration: Registration, purpose: Purpose, chosen: list[Entry]) -> IPv6Address:
+    """The care-of address to send from.
+
+    One that is to be registered alone speaks for itself. Otherwise the preferred of those that are registered, and at
+    every further try another, for the path may be dead.
     """
     if isinstance(purpose, Register | Plain):
         return purpose.care_of
-    wanted = sorted((entry for entry in registration.entries.values() if entry.wanted), key=by_priority)
+    # A refresh is from one of the bindings that it is about
+    entries = chosen if isinstance(purpose, Refresh) else registration.entries.values()
+    wanted = sorted((entry for entry in entries if entry.wanted), key=by_priority)
     registered = [entry.binding.care_of for entry in wanted if entry.binding and _is_registered_here(entry)]
     senders = registered or [entry.target.care_of for entry in wanted]
     return senders[_tries(registration, purpose) % len(senders)]

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
@@ -13,6 +14,7 @@ from home_agent.core import settings as ha_settings
 from home_agent.core.kernel import wanted_kernel as ha_kernel
 from home_agent.core.state import Uplink
 from mip6.wire.checksum import with_checksum
+from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, Message, decode
 from mn_agent.core import agent as mn
@@ -124,6 +126,8 @@ class World:
     updates: list[Sent] = field(default_factory=list)
     answers: list[Sent] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    restarts: list[float] = field(default_factory=list)
+    """When the agent was killed."""
     watchers: list[Callable[[], None]] = field(default_factory=list)
     """Called after everything that happens."""
 
@@ -172,6 +176,7 @@ class World:
 
     def restart_agent(self, *, same_boot: bool = True, remembers: bool = True, sequence: int = 7) -> None:
         """kill -9 and start again, with what was saved or without."""
+        self.restarts.append(self.now)
         saved = mn.saved(self.mn) if remembers else None
         self.mn = mn.start(self.settings, saved, same_boot=same_boot, sequence=sequence, clock_offset_s=EPOCH_S)
         self.look()
@@ -212,6 +217,9 @@ class World:
         alive = {link.address for link in self.links.values() if link.interface.carrier and not link.blackhole}
         up, down = self.upward(), self.downward()
         return up in alive and down in alive and up in self.bindings().values()
+
+    def restarts_between(self, earlier: float, later: float) -> bool:
+        return any(earlier <= at <= later for at in self.restarts)
 
     def sent_updates(self) -> Iterator[tuple[float, BindingUpdate]]:
         for sent in self.updates:
@@ -275,7 +283,8 @@ class World:
         self._watch()
 
     def _answer(self, packet: Packet) -> None:
-        self.answers.append(Sent(self.now, packet, decode(packet.data)))
+        with suppress(DecodeError):  # a story may forge what is no message
+            self.answers.append(Sent(self.now, packet, decode(packet.data)))
         self._carry(packet, packet.destination, self._arrive_down)
 
     def _watch(self) -> None:
