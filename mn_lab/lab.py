@@ -1,0 +1,274 @@
+"""A lab: a home agent, a mobile node with its agent, and the network between them, in namespaces of this machine.
+
+What is needed to find a running lab again is in one file of its directory, so that any process can go on with it.
+"""
+
+import json
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from mn_lab import configuration, network, place, processes
+from mn_lab.commands import LabError, require
+from mn_lab.control import Control, Status
+from mn_lab.layout import (
+    CORRESPONDENT_ADDRESS,
+    DEFAULT_LINKS,
+    DEFAULT_PREFIX,
+    HOME_ADDRESS,
+    HOME_AGENT,
+    HOME_AGENT_ADDRESS,
+    MOBILE_NODE,
+    MOBILE_SIDE,
+    plan,
+)
+from mn_lab.network import LinkAction
+from mn_lab.processes import Process
+
+SCHEMA = 1
+START_S = 30.0
+"""How long to wait for something to start before it counts as failed."""
+
+_TOOLS = ("ip", "nft", "radvd", "sysctl")
+_STATE = "lab.json"
+_AGENT, _HOME_AGENT = "agent", "home-agent"
+_LOG_LINES = 12
+
+
+class Lab:
+    """One lab, up or not. `up` and `down` bring it to life and end it; `running` finds one that is up."""
+
+    def __init__(
+        self,
+        links: Sequence[str] = DEFAULT_LINKS,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        agent_toml: str = "",
+        home_agent_toml: str = "",
+    ) -> None:
+        """`agent_toml`, `home_agent_toml`: laid over the configuration files. Raises LayoutError when there can be no
+        such lab.
+        """
+        self.layout = plan(links, prefix)
+        self.directory = place.directory(prefix)
+        self.agent = Control(self.directory / f"{_AGENT}.sock")
+        self.home_agent = Control(self.directory / f"{_HOME_AGENT}.sock")
+        self._toml = {_AGENT: agent_toml, _HOME_AGENT: home_agent_toml}
+        self._processes: dict[str, Process] = {}
+
+    @classmethod
+    def running(cls, prefix: str = DEFAULT_PREFIX) -> "Lab":
+        """The lab that is up. Raises LabError when there is none."""
+        state = _read_state(place.directory(prefix))
+        if state is None:
+            raise LabError("no lab is up: start one by 'monami6 lab up'")
+        lab = cls(state["links"], prefix=prefix)
+        lab._processes = {name: Process(*numbers) for name, numbers in state["processes"].items()}
+        return lab
+
+    # Up and down
+
+    def up(self) -> None:
+        """Start everything, and wait until all links are registered. Raises LabError, and leaves nothing behind, when
+        that does not happen; also when a lab with this prefix is up already, which is left as it is.
+        """
+        require(_TOOLS)
+        place.open_directory(self.directory)
+        self._claim()
+        try:
+            network.create(self.layout)
+            self._configure()
+            for link in self.layout.links:
+                self._start_router(link.name)
+            self.start_home_agent()
+            self.start_agent()
+            self.wait_registered()
+        except BaseException:
+            self.down()
+            raise
+
+    def _claim(self) -> None:
+        taken = network.existing(self.layout.namespaces.values())
+        try:
+            if taken:
+                raise FileExistsError
+            (self.directory / _STATE).touch(mode=0o644, exist_ok=False)
+        except FileExistsError:
+            raise LabError("a lab is up already, or left from a crash: end it by 'monami6 lab down'") from None
+        self._save()
+
+    def _configure(self) -> None:
+        key = secrets.token_hex(16)
+        files = {
+            self.configuration[_AGENT]: configuration.agent(self.layout, self.directory, key, self._toml[_AGENT]),
+            self.configuration[_HOME_AGENT]: configuration.home_agent(self.directory, key, self._toml[_HOME_AGENT]),
+        }
+        for path, text in files.items():
+            path.touch(mode=0o600)
+            path.write_text(text)
+
+    def down(self) -> None:
+        """End everything that is in the lab, and remove it; nothing to do is fine."""
+        take_down(self.layout.prefix)
+        self._processes = {}
+
+    # Programs in it
+
+    def command(self, node: str, *command: str) -> list[str]:
+        """The command line that runs a command there. Raises LayoutError when there is no such node."""
+        return network.in_namespace(self.layout.namespace(node), *command)
+
+    def run(self, node: str, *command: str) -> str:
+        """Run a command there to its end; gives its output. Raises CalledProcessError when it fails."""
+        return subprocess.run(self.command(node, *command), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def start_agent(self) -> None:
+        """Start the mobile node's agent; does not wait for it."""
+        self._start(MOBILE_NODE, _AGENT, sys.executable, "-m", "mn_agent", "--config", str(self.configuration[_AGENT]))
+
+    def start_home_agent(self) -> None:
+        """Start the home agent; does not wait for it."""
+        config = str(self.configuration[_HOME_AGENT])
+        self._start(HOME_AGENT, _HOME_AGENT, sys.executable, "-m", "home_agent", "--config", config)
+
+    def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send the agent a signal and wait for its end. Raises LabError when it does not run, or goes on."""
+        self._kill(_AGENT, number)
+
+    def kill_home_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """The same for the home agent."""
+        self._kill(_HOME_AGENT, number)
+
+    def _start_router(self, link: str) -> None:
+        file = self.directory / f"radvd-{link}.conf"
+        file.write_text(configuration.router_advertisements(self.layout.link(link)))
+        pid_file = str(self.directory / f"radvd-{link}.pid")
+        self._start(link, f"radvd-{link}", "radvd", "-n", "-m", "stderr", "-C", str(file), "-p", pid_file)
+
+    def _start(self, node: str, name: str, *command: str) -> None:
+        self._processes[name] = processes.start(self.command(node, *command), self._log(name))
+        self._save()
+
+    def _kill(self, name: str, number: signal.Signals) -> None:
+        process = self._processes.get(name)
+        if process is None or not process.runs:
+            raise LabError(f"the {name} does not run")
+        processes.end([process.pid], number)
+
+    def _log(self, name: str) -> Path:
+        return self.directory / f"{name}.log"
+
+    # Links
+
+    def change_link(self, name: str, action: LinkAction) -> None:
+        """Raises LayoutError when there is no such link."""
+        network.change_link(self.layout, name, action)
+
+    def switch(self, link: str | None) -> Status:
+        """Move the default traffic to a link, as `monami6 switch` does; None gives the choice back to the agent."""
+        status: Status = self.agent.call("switch", link=link)
+        return status
+
+    # Waiting
+
+    def wait(self, condition: Callable[[Status], bool], what: str, timeout_s: float = START_S) -> Status:
+        """The agent's first status that fulfils the condition. Raises LabError, which says `what` did not happen, when
+        there is none in time, or the agent ends.
+        """
+        try:
+            return self.agent.wait_until(condition, what, timeout_s=timeout_s, check=self._check_agent)
+        except LabError as error:
+            raise LabError("\n".join([str(error), *self._last_words()])) from None
+
+    def wait_registered(self, timeout_s: float = START_S) -> Status:
+        """Wait until every link is registered."""
+        names = {link.name for link in self.layout.links}
+
+        def is_met(status: Status) -> bool:
+            return {link["name"] for link in status["links"] if link["state"] == "registered"} == names
+
+        return self.wait(is_met, "all links registered", timeout_s)
+
+    def wait_carried_by(self, link: str, timeout_s: float = START_S) -> Status:
+        """Wait until the default traffic goes over a link."""
+        return self.wait(lambda status: bool(status["default"]["link"] == link), f"traffic over {link}", timeout_s)
+
+    def _check_agent(self) -> None:
+        if not self._processes[_AGENT].runs:
+            raise LabError("the agent does not run")
+
+    def _last_words(self) -> list[str]:
+        logs = sorted(self.directory.glob("*.log"))
+        return [f"{log.stem}: {line}" for log in logs for line in log.read_text().splitlines()[-_LOG_LINES:]]
+
+    # What it is
+
+    @property
+    def configuration(self) -> Mapping[str, Path]:
+        """The configuration files, by program."""
+        return {name: self.directory / f"{name}.toml" for name in (_AGENT, _HOME_AGENT)}
+
+    def describe(self) -> dict[str, Any]:
+        """For programs; the lab has to be up."""
+        links = {link["name"]: link for link in self.agent.status()["links"]}
+        return {
+            "schema": SCHEMA,
+            "privileges": "root" if place.outer_uid() == 0 else "user namespace",
+            "directory": str(self.directory),
+            "namespaces": dict(self.layout.namespaces),
+            "addresses": {
+                "home": str(HOME_ADDRESS),
+                "home_agent": str(HOME_AGENT_ADDRESS),
+                "correspondent": str(CORRESPONDENT_ADDRESS),
+                "care_of": {name: link["care_of_address"] for name, link in links.items()},
+                "routers": {link.name: str(link.router) for link in self.layout.links},
+            },
+            "interfaces": {
+                link.name: {
+                    "kind": link.kind,
+                    "mobile_node": link.interface,
+                    "router": MOBILE_SIDE,
+                }
+                for link in self.layout.links
+            },
+            "configuration": {_key(name): str(path) for name, path in self.configuration.items()},
+            "sockets": {_key(name): str(self.directory / f"{name}.sock") for name in (_AGENT, _HOME_AGENT)},
+        }
+
+    def _save(self) -> None:
+        running = {name: astuple(process) for name, process in self._processes.items()}
+        state = {"schema": SCHEMA, "links": [link.name for link in self.layout.links], "processes": running}
+        new = self.directory / f"{_STATE}.new"
+        new.write_text(json.dumps(state))
+        new.replace(self.directory / _STATE)
+
+
+def take_down(prefix: str = DEFAULT_PREFIX) -> bool:
+    """End the lab that is up, or what a crash left of one; tells whether there was anything."""
+    directory = place.directory(prefix)
+    state = _read_state(directory)
+    layout = plan(state["links"] if state else DEFAULT_LINKS, prefix)
+    there = network.existing(layout.namespaces.values())
+    network.remove(there)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+    return state is not None or bool(there)
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _read_state(directory: Path) -> dict[str, Any] | None:
+    """None when there is no lab, or a crash left half a file."""
+    with suppress(OSError, ValueError):
+        state: dict[str, Any] = json.loads((directory / _STATE).read_text())
+        return state
+    return None

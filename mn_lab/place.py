@@ -1,0 +1,42 @@
+"""Where a lab keeps its files, and what it is allowed to do."""
+
+import os
+from pathlib import Path
+
+from mn_lab.commands import LabError
+
+_CAP_SYS_ADMIN = 21
+
+
+def directory(prefix: str) -> Path:
+    """Of the lab whose namespaces have this prefix: the same from inside and outside of its user namespace."""
+    uid = outer_uid()
+    name = "-".join(["monami6-lab", *prefix.split("-")[1:-1]])
+    if uid == 0:
+        return Path("/run", name)
+    own = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(own, name) if own and Path(own).is_dir() else Path("/tmp", f"{name}-{uid}")
+
+
+def open_directory(path: Path) -> None:
+    """Make it if need be. Raises LabError when it is somebody else's."""
+    path.mkdir(mode=0o755, exist_ok=True)
+    if path.is_symlink() or path.stat().st_uid != os.geteuid():
+        raise LabError(f"{path} belongs to somebody else")
+
+
+def outer_uid() -> int:
+    """Our user, as the user namespace above knows it."""
+    for line in Path("/proc/self/uid_map").read_text().splitlines():
+        inside, outside, count = map(int, line.split())
+        if inside <= os.geteuid() < inside + count:
+            return outside + os.geteuid() - inside
+    return os.geteuid()
+
+
+def may_make_namespaces() -> bool:
+    """Whether we are root, be it in a user namespace of our own."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+    return False

@@ -1,0 +1,134 @@
+"""Traffic between two namespaces, and what became of it."""
+
+import subprocess
+import sys
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+from mn_lab.commands import LabError
+from mn_lab.meter import INTERVAL_NS, STREAM_INTERVAL_NS, Series
+
+UP, DOWN = "up", "down"
+"""From the mobile node, and to it."""
+
+_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What became of the packets sent in some time."""
+
+    sent: int
+    lost: int
+    reordered: int
+    """Arrived after one that was sent later (RFC 4737 section 3.3)."""
+    gap_ms: float
+    """The longest time without an arrival, as it would have been had the sender been on time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One direction of the traffic: when each packet was sent, and the arrivals in their order, as number and time."""
+
+    sent: Sequence[int]
+    arrivals: Sequence[tuple[int, int]]
+    interval_ns: int
+
+    @classmethod
+    def read(cls, sent: Path, received: Path, interval_ns: int) -> Self:
+        numbers = Series.read(received)
+        return cls(Series.read(sent), list(zip(numbers[::2], numbers[1::2], strict=True)), interval_ns)
+
+    def figures(self, start_ns: int, end_ns: int) -> Figures:
+        """Of what was sent from `start_ns` on and before `end_ns`."""
+        span = range(bisect_left(self.sent, start_ns), bisect_left(self.sent, end_ns))
+        arrived = {number for number, _ in self.arrivals if number in span}
+        return Figures(
+            sent=len(span),
+            lost=len(span) - len(arrived),
+            reordered=self._reordered(span),
+            gap_ms=round(self._gap_ns(span) / _MS, 1),
+        )
+
+    def _reordered(self, span: range) -> int:
+        reordered, latest = 0, -1
+        for number, _ in self.arrivals:
+            reordered += number < latest and number in span
+            latest = max(latest, number)
+        return reordered
+
+    def _gap_ns(self, span: range) -> int:
+        """Touching the span. A packet sent late would have arrived earlier by as much, had it been on time."""
+        on_time = [
+            (number, arrived_at - (self.sent[number] - number * self.interval_ns))
+            for number, arrived_at in self.arrivals
+        ]
+        gaps = [
+            later_at - earlier_at
+            for (earlier, earlier_at), (later, later_at) in pairwise(on_time)
+            if later >= span.start and earlier < span.stop
+        ]
+        last = max((number for number, _ in self.arrivals), default=span.start - 1)
+        return max([*gaps, (span.stop - 1 - last) * self.interval_ns])
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where one end of the traffic runs: what goes before a command to run it there, and the address to use."""
+
+    wrapper: Sequence[str]
+    address: str
+
+
+class Traffic:
+    """1,000 UDP packets a second and a TCP stream, both ways, while the context lasts."""
+
+    def __init__(self, mobile_node: End, correspondent: End, directory: Path) -> None:
+        """`directory`: where the records go."""
+        self._ends = {UP: mobile_node, DOWN: correspondent}
+        self._directory = directory
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._start(DOWN, UP, "--listen")
+            self._start(UP, DOWN)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _start(self, name: str, peer: str, *options: str) -> None:
+        end, other = self._ends[name], self._ends[peer]
+        meter = [sys.executable, "-m", "mn_lab.meter", str(self._directory), name, end.address, other.address, *options]
+        process = subprocess.Popen([*end.wrapper, *meter], stdout=subprocess.PIPE, text=True)
+        self._processes.append(process)
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise LabError(f"the traffic meter at {end.address} does not start")
+
+    def _stop(self) -> None:
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.communicate()
+
+    def record(self, direction: str) -> Record:
+        """Of the packets in one direction, up to now."""
+        return self._record(direction, "udp", INTERVAL_NS)
+
+    def stream(self, direction: str) -> Record:
+        """Of the writes on the TCP connection."""
+        return self._record(direction, "tcp", STREAM_INTERVAL_NS)
+
+    def _record(self, direction: str, kind: str, interval_ns: int) -> Record:
+        sender, receiver = (UP, DOWN) if direction == UP else (DOWN, UP)
+        sent = self._directory / f"{sender}.{kind}.sent"
+        return Record.read(sent, self._directory / f"{receiver}.{kind}.received", interval_ns)
