@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 from mn_lab import configuration, network, place, processes
 from mn_lab.commands import LabError, require
 from mn_lab.control import Control, Status
 from mn_lab.layout import (
+    CORRESPONDENT,
     CORRESPONDENT_ADDRESS,
     DEFAULT_LINKS,
     DEFAULT_PREFIX,
@@ -31,6 +32,7 @@ from mn_lab.layout import (
 )
 from mn_lab.network import LinkAction
 from mn_lab.processes import Process
+from mn_lab.traffic import End, Traffic
 
 SCHEMA = 1
 START_S = 30.0
@@ -119,15 +121,40 @@ class Lab:
         take_down(self.layout.prefix)
         self._processes = {}
 
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
     # Programs in it
 
     def command(self, node: str, *command: str) -> list[str]:
-        """The command line that runs a command there. Raises LayoutError when there is no such node."""
+        """The command line that runs a command there. Raises NoSuchThingError when there is no such node."""
         return network.in_namespace(self.layout.namespace(node), *command)
 
     def run(self, node: str, *command: str) -> str:
         """Run a command there to its end; gives its output. Raises CalledProcessError when it fails."""
         return subprocess.run(self.command(node, *command), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def monami6(self, *arguments: str, output: int | IO[str] = subprocess.PIPE) -> str:
+        """Run the command line on the agent; gives what it prints, unless that goes to `output`. Raises LabError when
+        it fails.
+        """
+        argv = [sys.executable, "-m", "monami6", "--socket", str(self.agent.path), *arguments]
+        done = subprocess.run(argv, check=False, stdout=output, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise LabError(f"monami6 {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout or ""
+
+    def traffic(self) -> Traffic:
+        """Traffic between the home address and the correspondent, for the length of a `with` block."""
+        return Traffic(
+            End(self.command(MOBILE_NODE), str(HOME_ADDRESS)),
+            End(self.command(CORRESPONDENT), str(CORRESPONDENT_ADDRESS)),
+            self.directory,
+        )
 
     def start_agent(self) -> None:
         """Start the mobile node's agent; does not wait for it."""
@@ -168,7 +195,7 @@ class Lab:
     # Links
 
     def change_link(self, name: str, action: LinkAction) -> None:
-        """Raises LayoutError when there is no such link."""
+        """Raises NoSuchThingError when there is no such link."""
         network.change_link(self.layout, name, action)
 
     def switch(self, link: str | None) -> Status:

@@ -40,6 +40,10 @@ class LayoutError(ValueError):
     """There can be no such lab."""
 
 
+class NoSuchThingError(LayoutError):
+    """The lab has nothing of this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """An uplink of the mobile node; `number` counts from 1 in the order in which they were asked for."""
@@ -86,18 +90,18 @@ class Layout:
         return {node: self.prefix + node for node in self.nodes}
 
     def link(self, name: str) -> Link:
-        """Raises LayoutError when there is no such link."""
+        """Raises NoSuchThingError when there is no such link."""
         for link in self.links:
             if link.name == name:
                 return link
-        raise LayoutError(f"no link is called {name}; there are: {', '.join(link.name for link in self.links)}")
+        raise NoSuchThingError(f"no link is called {name}; there are: {', '.join(link.name for link in self.links)}")
 
     def namespace(self, node: str) -> str:
-        """Of a node, which may be called by its namespace too. Raises LayoutError when there is no such node."""
+        """Of a node, which may be called by its namespace too. Raises NoSuchThingError when there is no such node."""
         for name, namespace in self.namespaces.items():
             if node in (name, namespace):
                 return namespace
-        raise LayoutError(f"no node is called {node}; there are: {', '.join(self.nodes)}")
+        raise NoSuchThingError(f"no node is called {node}; there are: {', '.join(self.nodes)}")
 
 
 def plan(links: Sequence[str] = DEFAULT_LINKS, prefix: str = DEFAULT_PREFIX) -> Layout:

@@ -30,6 +30,8 @@ HEADER = struct.Struct("!4sI")
 MARK = b"m6lm"
 
 _PAYLOAD_OCTETS = 160
+_PACKETS_PER_WRITE = STREAM_INTERVAL_NS // INTERVAL_NS
+_PACKETS_PER_LOOK = 5
 _LONGEST_RUN_NS = 3600 * 1_000_000_000
 _WRITE = struct.Struct("!Q")
 _TIMESPEC = struct.Struct("@ll")
@@ -99,6 +101,7 @@ class Meter:
         else:
             self._tcp = socket.create_connection((self._peer, PORT), _MEETING_S, (self._local, 0))
         self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._tcp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._tcp.setblocking(False)
 
     def run(self) -> None:
@@ -114,10 +117,12 @@ class Meter:
             # A packet that cannot even be sent is a lost one
             with suppress(OSError):
                 self._udp.send(HEADER.pack(MARK, number) + padding)
-            if number * INTERVAL_NS % STREAM_INTERVAL_NS == 0:
+            if number % _PACKETS_PER_WRITE == 0:
                 self._write(next(writes))
-            self._receive()
-            self._read()
+            # The kernel notes the arrivals, so there is no hurry to read them
+            if number % _PACKETS_PER_LOOK == 0:
+                self._receive()
+                self._read()
 
     def _write(self, number: int) -> None:
         self._writes.sent.append(time.time_ns())
@@ -128,18 +133,25 @@ class Meter:
         with suppress(OSError):  # also when there is nothing more
             while True:
                 data, ancillary, _flags, _address = self._udp.recvmsg(_PAYLOAD_OCTETS, 64)
-                seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
                 _mark, number = HEADER.unpack_from(data)
-                self._packets.received.append(number, seconds * 1_000_000_000 + nanoseconds)
+                self._packets.received.append(number, _arrival(ancillary))
 
     def _read(self) -> None:
         with suppress(OSError):
-            data = self._rest + self._tcp.recv(1 << 16)
-            now = time.time_ns()
+            data, ancillary, _flags, _address = self._tcp.recvmsg(1 << 16, 64)
+            data = self._rest + data
             whole = len(data) - len(data) % _WRITE.size
             for (number,) in _WRITE.iter_unpack(data[:whole]):
-                self._writes.received.append(number, now)
+                self._writes.received.append(number, _arrival(ancillary))
             self._rest = data[whole:]
+
+
+def _arrival(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """When the kernel received it, by the system's clock; the end of the stream has no time and is an OSError."""
+    if not ancillary:
+        raise ConnectionResetError
+    seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+    return int(seconds * 1_000_000_000 + nanoseconds)
 
 
 def _schedule() -> Iterator[int]:

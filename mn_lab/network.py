@@ -125,7 +125,7 @@ def _routes(layout: Layout, node: str) -> list[tuple[IPv6Network, IPv6Address]]:
 
 
 def change_link(layout: Layout, name: str, action: LinkAction) -> None:
-    """Do it, if it is not so already. Raises LayoutError when there is no such link."""
+    """Do it, if it is not so already. Raises NoSuchThingError when there is no such link."""
     namespace = layout.namespace(layout.link(name).name)
     match action:
         case LinkAction.DOWN | LinkAction.UP:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from mn_lab.commands import LabError
 
@@ -21,6 +22,11 @@ class Process:
     started_at: int
     """In the kernel's ticks since boot."""
 
+    @classmethod
+    def find(cls, pid: int) -> Self:
+        """The process that has this number now."""
+        return cls(pid, _start_time(pid) or 0)
+
     @property
     def runs(self) -> bool:
         return _start_time(self.pid) == self.started_at
@@ -34,7 +40,7 @@ def start(command: Sequence[str], log: Path) -> Process:
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     pid = os.posix_spawnp(command[0], [*command], os.environ, file_actions=actions, setsid=True)
-    return Process(pid, _start_time(pid) or 0)
+    return Process.find(pid)
 
 
 def _start_time(pid: int) -> int | None:
