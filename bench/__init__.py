@@ -1,0 +1,1 @@
+"""Benchmarks: each prints ratios measured in one run, and exits with 1 when a limit is missed."""
