@@ -10,6 +10,8 @@ import click
 from home_agent import config
 from mip6.config import ConfigError
 
+SOCKET = Path("/run/monami6/home-agent.sock")
+
 
 @click.group(invoke_without_command=True)
 @click.option("--config", "path", type=click.Path(path_type=Path), default=config.DEFAULT_PATH, metavar="FILE")
@@ -18,6 +20,29 @@ def main(context: click.Context, path: Path) -> None:
     """The home agent: without a command, serve mobile nodes until a signal."""
     if context.invoked_subcommand is None:
         sys.exit(_serve(path))
+
+
+@main.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print the home agent's answer as it is.")
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    default=SOCKET,
+    show_default=True,
+    metavar="PATH",
+    help="The home agent's control socket.",
+)
+def show_status(socket: Path, *, as_json: bool) -> None:
+    """Which mobile nodes are bound, to which care-of addresses, and what was dropped."""
+    from monami6.client import Client  # the daemon needs none of it
+
+    answer = Client(socket, "monami6-ha").ask("status")
+    if as_json:
+        click.echo(answer)
+        return
+    from monami6.home_agent_view import show
+
+    show(answer)
 
 
 def _serve(path: Path) -> int:

@@ -7,6 +7,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address
+from typing import assert_never
 
 from home_agent.core.cache import Binding, Cache, CacheEntry, expire
 from home_agent.core.cache import deadline as cache_deadline
@@ -64,6 +65,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
         case Tick():
             pass
+        case _:
+            assert_never(event)
     state, requests = _request_refresh(state, now)
     return state, [*commands, *requests, *_notices(before, state)]
 

@@ -6,6 +6,7 @@ restart (`saved`) and when to wake up (`deadline`) are computed from the state.
 
 from dataclasses import replace
 from types import MappingProxyType
+from typing import assert_never
 
 from mip6.reception import Discard, IcmpError, receive
 from mip6.relay import read_too_big
@@ -132,6 +133,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = replace(state, registration=bindings.leave(state.registration))
         case Tick():
             pass
+        case _:
+            assert_never(event)
     state = _want(replace(state, registration=bindings.expire(state.registration, now)), now)
     state, packets = _send(state, now)
     state = _choose(state, now)
@@ -174,7 +177,7 @@ def _send(state: State, now: float) -> tuple[State, list[Command]]:
 
 def _choose(state: State, now: float) -> State:
     """Give the default traffic to the best link over which the home agent takes it."""
-    entries = [entry for entry in bindings.carrying(state.registration) if state.tunnel_address(entry) is not None]
+    entries = [entry for entry in bindings.carrying(state.registration) if state.carries(entry)]
     if not entries:
         return replace(state, carrier=None)
     bid = entries[0].bid

@@ -10,7 +10,7 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, lifetime_seconds
 from mip6.wire.options import BindingIdentifier, BindingRefreshAdvice, MessageReplayProtection
 from mip6.wire.registry import Status
-from mn_agent.core.bindings import Binding, Entry, Purpose, Refusal, Registration, Update, enter
+from mn_agent.core.bindings import Binding, Purpose, Refusal, Registration, Update, enter
 from mn_agent.core.settings import Settings
 
 REFRESH_FRACTION = 0.8
@@ -84,14 +84,17 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
     """What an authentic answer to one of our updates changes."""
     after = registration.unanswered.index(update) + 1
     registration = replace(registration, unanswered=registration.unanswered[after:])
+    # Links that went meanwhile, and of which the home agent holds nothing, are forgotten
+    known = {bid: wanted for bid, wanted in update.bindings.items() if bid in registration.entries}
+    update = replace(update, bindings=known)
     results = {option.bid: option.status for option in answer.options if isinstance(option, BindingIdentifier)}
     if update.identified and not results:
         # RFC 5648 section 5.7: a home agent without the extension, which may have made a plain binding of it
         registration = replace(_forget(registration, registration.entries), multiple=False)
         if update.lifetime == 0:
             return _resynchronise(registration)
-        bid = next(bid for bid, wanted in update.bindings.items() if wanted.care_of == update.source)
-        update = replace(update, bindings={bid: update.bindings[bid]}, identified=False)
+        own = {bid: wanted for bid, wanted in update.bindings.items() if wanted.care_of == update.source}
+        update = replace(update, bindings=own, identified=False)
     if update.lifetime == 0:
         return _deregistered(registration, update, results, answer.status)
     statuses = {
@@ -99,24 +102,24 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
         for bid in update.bindings
     }
     for bid, status in statuses.items():
-        # A link may be gone and forgotten since: a yes still means that the home agent holds something to let go of
         if status < Status.UNSPECIFIED and answer.lifetime:
             registration = _accepted(registration, update, bid, answer, now)
-        elif bid in registration.entries:
+        else:
             registration = _refused(registration, bid, status, now)
     return registration
 
 
 def _change(registration: Registration, bid: int, **changes: object) -> Registration:
-    entry = registration.entries.get(bid, Entry(bid))
-    entries = {**registration.entries, bid: replace(entry, **changes)}  # type: ignore[arg-type]
+    entries = {**registration.entries, bid: replace(registration.entries[bid], **changes)}  # type: ignore[arg-type]
     return replace(registration, entries=entries)
 
 
 def _forget(registration: Registration, bids: Iterable[int]) -> Registration:
-    """The home agent holds nothing for these."""
+    """The home agent holds nothing for these, unless an update that it has still to answer asks for it."""
+    asked = {bid for update in registration.unanswered if update.lifetime for bid in update.bindings}
     for bid in bids:
-        registration = _change(registration, bid, binding=None, claimed_until_at=0.0)
+        claimed_until_at = registration.entries[bid].claimed_until_at if bid in asked else 0.0
+        registration = _change(registration, bid, binding=None, claimed_until_at=claimed_until_at)
     return registration
 
 
@@ -151,7 +154,7 @@ def _accepted(
     if update.overwrite or not update.identified:
         others = [other for other in registration.entries if other not in update.bindings]
         registration = replace(_forget(registration, others), overwrite=False)
-    wanted, entry = update.bindings[bid], registration.entries.get(bid, Entry(bid))
+    wanted, entry = update.bindings[bid], registration.entries[bid]
     same = entry.binding is not None and entry.binding.care_of == wanted.care_of
     binding = Binding(
         care_of=wanted.care_of,

@@ -13,6 +13,8 @@ from math import inf
 from types import MappingProxyType
 from typing import TypeAlias
 
+from mip6.wire.messages import lifetime_seconds
+
 LATE_ANSWER_S = 64.0
 """How long an answer to an update may take and still count."""
 
@@ -61,7 +63,6 @@ TRANSITIONS: Mapping[EntryState, Mapping[EntryState, str]] = {
     EntryState.GONE: {
         EntryState.REGISTERING: "the link offers a care-of address",
         EntryState.STANDBY: "the link offers a care-of address, the home agent takes one only",
-        EntryState.DEREGISTERING: "a late answer accepts what is gone",
     },
     EntryState.REGISTERING: {
         EntryState.REGISTERED: "accepted",
@@ -266,10 +267,16 @@ def expire(registration: Registration, now: float) -> Registration:
             registration,
             entries=entries,
             refusal=None if refusal and refusal.retry_at <= now else refusal,
-            unanswered=tuple(update for update in registration.unanswered if update.sent_at + LATE_ANSWER_S > now),
+            unanswered=tuple(update for update in registration.unanswered if _may_be_answered(update, now)),
         ),
         now,
     )
+
+
+def _may_be_answered(update: Update, now: float) -> bool:
+    """Not for ever, and no longer than what it asks for would last."""
+    lasts_s = lifetime_seconds(update.lifetime) if update.lifetime else inf
+    return now < update.sent_at + min(LATE_ANSWER_S, lasts_s)
 
 
 def refresh(registration: Registration, bids: Collection[int], now: float) -> Registration:
@@ -320,14 +327,11 @@ def _state(registration: Registration, entry: Entry) -> EntryState:
         return EntryState.STANDBY
     if entry.binding is None:
         return EntryState.REGISTERING
-    return EntryState.REGISTERED if is_as_wanted(registration, entry) else EntryState.UPDATING
+    return EntryState.REGISTERED if is_as_wanted(registration, entry.binding, entry.wanted) else EntryState.UPDATING
 
 
-def is_as_wanted(registration: Registration, entry: Entry) -> bool:
+def is_as_wanted(registration: Registration, held: Binding, wanted: Wanted) -> bool:
     """Whether the home agent holds just what is wanted."""
-    held, wanted = entry.binding, entry.wanted
-    if held is None or wanted is None:
-        return False
     return held.care_of == wanted.care_of and (held.priority == wanted.priority or not registration.multiple)
 
 

@@ -114,7 +114,7 @@ def _table(state: State) -> Table:
     home = state.settings.home
     sources = {}
     for entry in state.registration.entries.values():
-        address = state.tunnel_address(entry)
+        address = state.source_address(entry)
         if address is not None:
             sources[str(state.links[entry.bid].index)] = str(address)
     usable = {str(address) for link in state.links.values() for address in link.addresses}

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 from math import inf
 from types import MappingProxyType
+from typing import assert_never
 
 from mip6 import auth
 from mip6.wire.extension import Packet
@@ -91,8 +92,9 @@ def _is_registered_here(entry: Entry) -> bool:
 
 def _is_due(registration: Registration, entry: Entry, now: float) -> bool:
     """Of one that is registered here."""
-    overdue = entry.binding is not None and now >= entry.binding.refresh_at
-    return overdue or not is_as_wanted(registration, entry)
+    held = entry.binding
+    assert held is not None
+    return now >= held.refresh_at or not is_as_wanted(registration, held, entry.target)
 
 
 def _register(entry: Entry) -> Register:
@@ -188,6 +190,8 @@ def _chosen(registration: Registration, settings: Settings, purpose: Purpose) ->
             wanted = [entry for entry in entries.values() if entry.wanted and not entry.refusal]
             verify = settings.registration.verify_links
             return [entry for entry in wanted if not verify or _is_registered_here(entry)]
+        case _:
+            assert_never(purpose)
 
 
 def _source(registration: Registration, purpose: Purpose, chosen: list[Entry]) -> IPv6Address:

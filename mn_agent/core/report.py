@@ -85,10 +85,8 @@ def _link(state: State, link: Link, offset_s: float) -> LinkStatus:
 
 
 def _problem(state: State, link: Link, entry: Entry | None) -> str | None:
-    if link.problem:
-        return link.problem
-    if entry is None or entry.wanted is None:
-        return None
+    if link.problem or entry is None:
+        return link.problem or None
     if entry.refusal is not None:
         return f"refused by the home agent: {status_text(entry.refusal.status)}"
     if entry.state is EntryState.STANDBY:

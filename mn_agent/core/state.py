@@ -39,11 +39,14 @@ class State:
     """Received messages that changed nothing, by reason."""
     error_limit: ErrorLimit = field(default_factory=ErrorLimit)
 
-    def tunnel_address(self, entry: Entry) -> IPv6Address | None:
-        """The care-of address to send this binding's packets from; None while the link carries nothing."""
+    def source_address(self, entry: Entry) -> IPv6Address | None:
+        """The care-of address for the outer header of this binding's packets; None when the link has it no more."""
         link = self.links.get(entry.bid)
-        care_of = entry.announced
-        return care_of if link is not None and link.carries and care_of in link.addresses else None
+        return entry.announced if link is not None and entry.announced in link.addresses else None
+
+    def carries(self, entry: Entry) -> bool:
+        """Whether packets sent through this binding's tunnel get out."""
+        return self.source_address(entry) is not None and self.links[entry.bid].carries
 
     def link_called(self, name: str) -> Link | None:
         """The link with this name, interface name, or kind if only one has it."""

@@ -21,6 +21,7 @@ from tests.story.world import World, mobile_node_settings, three_links
 NAMES = ("ethernet", "wifi", "lte")
 PAUSES_S = (0.0, 0.001, 0.01, 0.1, 0.5, 1.0, 1.6, 5.0, 40.0)
 EVENTS = ("down", "up", "blackhole", "heal", "switch", "auto", "kill", "forget", "renumber", "home")
+ENOUGH = (295, 1145, 35, 3, 970, 110)
 QUIET_S = 700.0
 """Longer than any lifetime, back-off or pause of the stories."""
 
@@ -174,10 +175,13 @@ def assert_updates_are_in_order(world: World) -> None:
 
 
 def test_every_transition_in_the_table_really_happens() -> None:
-    """Random walks, the same ones every time, until all were seen."""
+    """Random walks, the same ones every time, until all were seen: first those that are known to be enough."""
     table = {(old, new) for old, targets in TRANSITIONS.items() for new in targets}
-    walks = (walk(seed) for seed in range(3000))
-    assert any(table <= seen for _ in walks), f"never seen: {table - seen}"
+    for seed in (*ENOUGH, *range(3000)):
+        walk(seed)
+        if table <= seen:
+            break
+    assert table - seen == set()
 
 
 def walk(seed: int) -> None:

@@ -205,7 +205,7 @@ class World:
         """The outer source of the mobile node's packets."""
         if self.mn.carrier is None:
             return None
-        return self.mn.tunnel_address(self.mn.registration.entries[self.mn.carrier.bid])
+        return self.mn.source_address(self.mn.registration.entries[self.mn.carrier.bid])
 
     def downward(self) -> IPv6Address | None:
         """The outer destination of the home agent's packets."""

@@ -1,0 +1,169 @@
+"""What else the agent does with what it hears, and what it tells."""
+
+from dataclasses import replace
+
+import pytest
+
+from mip6.reception import ERROR_BURST
+from mip6.wire.checksum import with_checksum
+from mip6.wire.errors import DecodeError, DecodeReason
+from mip6.wire.extension import Packet
+from mip6.wire.icmp import packet_too_big, parse_packet_too_big
+from mip6.wire.messages import BindingError, decode
+from mip6.wire.registry import BindingErrorStatus, Status
+from mn_agent.core import agent
+from mn_agent.core.changes import status_text
+from mn_agent.core.commands import Command, Send, SendIcmp, Tell
+from mn_agent.core.events import Event, IcmpReceived, PacketReceived, Refused, StopRequested
+from mn_agent.core.notices import Notice, NoticeKind
+from tests.story.test_refusals import always
+from tests.story.world import AGENT, HOME, World, make_link, three_links
+
+ETHERNET = three_links()["ethernet"].address
+
+
+def registered() -> World:
+    return World(three_links()).start().run(5)
+
+
+def step(world: World, event: Event) -> list[Command]:
+    world.mn, commands = agent.step(world.mn, event, world.now)
+    return commands
+
+
+def message(data: bytes, *, home_address: bool = True) -> PacketReceived:
+    home = HOME if home_address else None
+    return PacketReceived(Packet(AGENT, ETHERNET, home, with_checksum(data, AGENT, home or ETHERNET)))
+
+
+def too_big(mtu: int = 1400, inner_source: bytes = HOME.packed) -> bytes:
+    inner = bytes((0x60, 0, 0, 0, 5, 160, 17, 63)) + inner_source + AGENT.packed + bytes(1200)
+    outer = bytes((0x60, 0, 0, 0, 5, 200, 41, 64)) + ETHERNET.packed + AGENT.packed + inner
+    return packet_too_big(mtu, outer, AGENT, ETHERNET)
+
+
+@pytest.mark.req("PKT-16", "PKT-19")
+def test_the_sender_of_a_packet_that_was_too_big_in_the_tunnel_hears_of_it() -> None:
+    world = registered()
+    (command,) = step(world, IcmpReceived(too_big()))
+    assert isinstance(command, SendIcmp)
+    assert (command.error.source, command.error.destination) == (HOME, HOME)
+    assert parse_packet_too_big(command.error.data)[0] == 1360
+
+
+def test_other_complaints_are_not_ours() -> None:
+    world = registered()
+    assert step(world, IcmpReceived(too_big(inner_source=ETHERNET.packed))) == []
+    assert step(world, IcmpReceived(b"nonsense")) == []
+
+
+@pytest.mark.req("MH-09", "MH-04")
+def test_an_unknown_message_type_draws_a_binding_error() -> None:
+    world = registered()
+    told, sent = step(world, message(bytes((59, 0, 99, 0, 0, 0, 0, 0))))
+    assert told == Tell(Notice(NoticeKind.IGNORED, "message ignored: unknown message type"))
+    assert isinstance(sent, Send)
+    assert decode(sent.packet.data) == BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE, type(HOME)(0))
+    assert (sent.packet.source, sent.packet.destination, sent.packet.home_address) == (ETHERNET, AGENT, None)
+
+
+@pytest.mark.req("MH-10")
+@pytest.mark.parametrize(("home_address", "pointer"), [(True, 64), (False, 40)])
+def test_a_wrong_payload_proto_draws_a_parameter_problem(*, home_address: bool, pointer: int) -> None:
+    world = registered()
+    _, sent = step(world, message(bytes((6, 0, 6, 0, 0, 0, 0, 0)), home_address=home_address))
+    assert isinstance(sent, SendIcmp)
+    assert sent.error.data[:2] == bytes((4, 0))
+    assert int.from_bytes(sent.error.data[4:8], "big") == pointer
+
+
+@pytest.mark.req("MH-20")
+def test_errors_are_limited() -> None:
+    world = registered()
+    event = message(bytes((59, 0, 99, 0, 0, 0, 0, 0)))
+    sent = [command for _ in range(500) for command in step(world, event) if isinstance(command, Send)]
+    assert len(sent) == ERROR_BURST
+
+
+@pytest.mark.req("MH-08")
+def test_bad_bytes_are_counted_and_change_nothing() -> None:
+    world = registered()
+    before = world.mn
+    bad = message(bytes((59, 0, 99, 0, 0, 0, 0, 0))).packet
+    assert isinstance(bad, Packet)
+    step(world, PacketReceived(replace(bad, data=bytes(8))))
+    step(world, PacketReceived(DecodeError(DecodeReason.BAD_ROUTING_HEADER)))
+    assert world.mn.ignored == {
+        "bad checksum": 1,
+        "not a type 2 routing header with one segment left": 1,
+    }
+    assert replace(world.mn, ignored=before.ignored) == before
+
+
+def test_troubles_are_told_once_and_when_they_are_over() -> None:
+    world = registered()
+    assert step(world, Refused("state file", "No space left on device")) == [
+        Tell(Notice(NoticeKind.TROUBLE, "state file: No space left on device"))
+    ]
+    assert step(world, Refused("state file", "No space left on device")) == []
+    assert step(world, Refused("state file", None)) == [Tell(Notice(NoticeKind.TROUBLE_OVER, "state file: no longer"))]
+
+
+def test_links_that_come_and_go_are_told() -> None:
+    world = registered()
+    world.notices.clear()
+    lte = world.links.pop("lte")
+    world.look()
+    world.run(1)
+    world.change("wifi", carrier=False, running=False)
+    world.links["lte"] = lte
+    world.run(1)
+    world.look()
+    world.run(1)
+    assert world.notices == [
+        "wwan0: interface is gone",
+        "wwan0: registered -> deregistering",
+        "link 3: deregistering -> gone",
+        "wlan0: no carrier",
+        "wlan0: registered -> deregistering",
+        "wlan0: deregistering -> gone",
+        "wwan0: care-of address 2001:db8:3::64",
+        "wwan0: gone -> registering",
+        "wwan0: registering -> registered",
+    ]
+
+
+def test_the_traffic_says_where_it_is_and_why() -> None:
+    world = registered()
+    assert world.mn.carrier is not None
+    assert world.mn.carrier.why == "it is the best registered link in the configured order"
+    world.switch("lte")
+    assert world.mn.carrier.why == "it was asked for"
+    world.carrier("lte", on=False)
+    assert world.mn.carrier.why == "lte was asked for, but is not registered"
+    world.carrier("wifi", on=False)
+    world.carrier("ethernet", on=False)
+    assert world.notices[-1] == "no link carries traffic"
+
+
+def test_a_refusal_and_its_end_are_told() -> None:
+    link = make_link(1, "eth0", "ethernet")
+    world = World({"ethernet": link}, respond=always(Status.NOT_HOME_SUBNET)).start().run(1)
+    assert "the home agent does not serve us: not home subnet (132)" in world.notices
+    world.run(600)
+    assert "asking the home agent again" in world.notices
+    assert status_text(77) == "unknown status (77)"
+
+
+def test_links_are_called_by_name_interface_or_kind() -> None:
+    links = {**three_links(), "usb": make_link(4, "wwan1", "lte")}
+    world = World(links).start()
+    called = [world.mn.link_called(name) for name in ("eth0", "wifi", "lte", "nothing")]
+    assert [link.bid if link else None for link in called] == [1, 2, None, None]
+
+
+def test_stopping_without_a_link_is_done_at_once() -> None:
+    world = World({"ethernet": make_link(1, "eth0", "ethernet")}).start().run(2)
+    world.carrier("ethernet", on=False)
+    step(world, StopRequested())
+    assert agent.is_finished(world.mn)
