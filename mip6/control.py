@@ -126,8 +126,8 @@ class ControlServer:
                 async for answer in self._answers(line, peer):
                     writer.write(answer)
                     await writer.drain()
-        except (ConnectionError, ValueError):
-            pass  # the client went away, or sent a line beyond all limits
+        except (ConnectionError, ValueError, asyncio.CancelledError):
+            pass  # the client went away or sent a line beyond all limits, or the server stops
         finally:
             writer.close()
 

@@ -198,25 +198,34 @@ def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
 
 
 def _rule_difference(actual: Sequence[Rule], wanted: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
-    """Rules to add, and rules to remove after that. The kernel adds a rule behind those of equal priority and removes
-    the first that fits: so one that must come later than a new one is added once more, and its old self removed.
+    """Rules to add, and rules to remove after that.
+
+    The kernel adds a rule behind those of equal priority and removes the first that fits: so a rule that is in the way
+    of the wanted order is added once more, and its old self removed.
     """
-    order = {rule: rule.order for rule in wanted}
-    right: list[Rule] = []
-    misplaced: list[Rule] = []
-    first_missing = {
-        priority: min(rule.order for rule in wanted if rule.priority == priority and rule not in actual)
-        for priority in {rule.priority for rule in wanted if rule not in actual}
-    }
-    for rule in actual:
-        if rule not in order:
-            misplaced.append(rule)
-            continue
-        reached = max((order[other] for other in right if other.priority == rule.priority), default=0)
-        limit = first_missing.get(rule.priority, order[rule])
-        (right if rule not in right and reached <= order[rule] <= limit else misplaced).append(rule)
-    put = [rule for rule in sorted(wanted, key=lambda rule: (rule.order, repr(rule))) if rule not in right]
-    return put, misplaced
+    put: list[Rule] = []
+    remove: list[Rule] = []
+    for priority in sorted({rule.priority for rule in (*actual, *wanted)}):
+        old = [rule for rule in actual if rule.priority == priority]
+        new = sorted((rule for rule in wanted if rule.priority == priority), key=lambda rule: (rule.order, repr(rule)))
+        kept = _in_place(old, new)
+        put += [rule for rule in new if rule not in kept]
+        remove += [rule for rule in old if rule not in kept]
+    return put, remove
+
+
+def _in_place(old: list[Rule], new: list[Rule]) -> list[Rule]:
+    """The longest beginning of the old rules that can stay: in order, and with nothing missing that belongs before."""
+    order = {rule: rule.order for rule in new}
+    there = [rule for rule in old if rule in order]
+    if len(set(old)) < len(old):
+        return []  # a removal would hit the wrong one of two
+    for length in range(len(there), 0, -1):
+        kept = there[:length]
+        orders = [order[rule] for rule in kept]
+        if orders == sorted(orders) and all(order[rule] >= orders[-1] for rule in new if rule not in kept):
+            return kept
+    return []
 
 
 def _sorted(objects: Iterable[_T]) -> list[_T]:

@@ -38,6 +38,7 @@ def _boot_at() -> float:
 
 def save(path: Path, state: object) -> None:
     """Raises OSError; the old contents are still there then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     contents = _Contents(_boot_id(), _boot_at(), msgspec.Raw(msgspec.json.encode(state, enc_hook=str)))
     try:

@@ -1,0 +1,266 @@
+"""Configuration files: what is wrong, where, and how it should be."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from home_agent import config as home_agent_config
+from mip6.config import ConfigError, line_numbers, load, parse
+from mip6.form import Key, Range
+from mn_agent import config as agent_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    name: str
+    key: Key
+    weight: Annotated[float, Range(0.5, 2)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything:
+    address: IPv6Address
+    count: Annotated[int, Range(1, 9, "a whole number")] = 1
+    on: bool = False
+    prefixes: tuple[IPv6Network, ...] = ()
+    maybe: str | None = None
+    thing: tuple[Thing, ...] = ()
+    one: Thing | None = field(default=None)
+
+
+PATH = Path("/etc/thing.toml")
+KEY = "00112233445566778899aabbccddeeff"
+GOOD = f"""
+address = "2001:db8::1"
+count = 3
+on = true
+prefixes = ["2001:db8::/48"]
+
+[[thing]]
+name = "a"
+key = "0x{KEY}"
+weight = 2
+
+[[thing]]
+name = "b"
+key = "{KEY}"
+"""
+
+
+def wrong(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, Everything, PATH)
+    return str(caught.value).splitlines()
+
+
+def test_a_good_file() -> None:
+    found = parse(GOOD, Everything, PATH)
+    assert found.address == IPv6Address("2001:db8::1")
+    assert (found.count, found.on, found.maybe) == (3, True, None)
+    assert found.prefixes == (IPv6Network("2001:db8::/48"),)
+    assert found.thing[0] == Thing(name="a", key=bytes.fromhex(KEY), weight=2.0)
+
+
+NUMBER = "must be a whole number from 1 to 9"
+PREFIX = 'an IPv6 prefix without host bits, such as "2001:db8::/48"'
+KNOWN = "unknown key; known here: address, count, on, prefixes, maybe, thing, one"
+TEXT = "a text in quotes that is not empty"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("count = 3", "count = 30", f"3: count = 30: {NUMBER}"),
+        ("count = 3", 'count = "3"', f'3: count = "3": {NUMBER}'),
+        ("count = 3", "count = true", f"3: count = true: {NUMBER}"),
+        ("count = 3", "cuont = 3", "3: cuont = 3: unknown key; did you mean count?"),
+        ("count = 3", "zzz = 3", f"3: zzz = 3: {KNOWN}"),
+        ("count = 3", "[zzz]\ncount = 3", f"3: zzz: {KNOWN}"),
+        ("on = true", "on = 1", "4: on = 1: must be true or false"),
+        (
+            "2001:db8::1",
+            "fe80::1",
+            '2: address = "fe80::1": must be a global or unique local IPv6 address, such as "2001:db8::1"',
+        ),
+        ('["2001:db8::/48"]', '["2001:db8::1/48"]', f'5: prefixes[1] = "2001:db8::1/48": must be {PREFIX}'),
+        (
+            '["2001:db8::/48"]',
+            '"2001:db8::/48"',
+            f'5: prefixes = "2001:db8::/48": must be a list of which each is {PREFIX}',
+        ),
+        ("weight = 2", "weight = 3.5", "10: thing[1].weight = 3.5: must be a number from 0.5 to 2"),
+        ("weight = 2", "weight = [1]", "10: thing[1].weight = [1]: must be a number from 0.5 to 2"),
+        ('name = "b"', "", f"12: thing[2].name: is missing; it must be {TEXT}"),
+        ('name = "b"', 'name = ""', f'13: thing[2].name = "": must be {TEXT}'),
+    ],
+)
+def test_what_is_wrong_is_said_with_file_line_key_value_and_the_right_form(old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    assert f"{PATH}:{message}" in wrong(GOOD.replace(old, new, 1))
+
+
+def test_all_faults_are_said_at_once() -> None:
+    assert len(wrong(GOOD.replace("count = 3", "count = 30").replace("on = true", "on = 1").replace('"a"', "5"))) == 3
+
+
+def test_a_secret_is_never_shown() -> None:
+    (line,) = wrong(GOOD.replace(KEY, "abcdef", 1))
+    assert "abcdef" not in line
+    assert line.endswith("thing[1].key: must be a secret of 16 to 64 octets as hexadecimal digits")
+
+
+def test_a_missing_table_says_what_belongs_in_it() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Outer:
+        thing: Thing
+
+    with pytest.raises(ConfigError, match="thing: is missing; it must be a table with name, key"):
+        parse("", Outer, PATH)
+    with pytest.raises(ConfigError, match="thing = 3: must be a table"):
+        parse("thing = 3", Outer, PATH)
+    with pytest.raises(ConfigError, match="thing = \\{...\\}: must be a list"):
+        parse("address = '2001:db8::1'\n[thing]\nname = 'x'", Everything, PATH)
+
+
+def test_what_is_no_toml_is_said_with_its_line() -> None:
+    (line,) = wrong("address = '2001:db8::1'\ncount = = 3\n")
+    assert line.startswith("/etc/thing.toml:2: not TOML: ")
+
+
+class TestKeyFile:
+    """A secret in a file of its own."""
+
+    def text(self, file: str) -> str:
+        return f"""address = "2001:db8::1"\n[one]\nname = "x"\nkey_file = "{file}"\n"""
+
+    def test_beside_the_configuration(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text(f"{KEY}\n")
+        found = parse(self.text("secret"), Everything, tmp_path / "thing.toml")
+        assert found.one is not None
+        assert found.one.key == bytes.fromhex(KEY)
+
+    def test_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match='thing.toml:4: one.key_file = "secret": No such file or directory'):
+            parse(self.text("secret"), Everything, tmp_path / "thing.toml")
+
+    def test_that_holds_no_secret(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("12 monkeys")
+        with pytest.raises(ConfigError, match="the file must hold a secret of 16 to 64 octets") as caught:
+            parse(self.text("secret"), Everything, tmp_path / "thing.toml")
+        assert "monkeys" not in str(caught.value)
+
+    def test_that_is_no_path(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="one.key_file = 3: must be the path of a file"):
+            parse(self.text("x").replace('"x"\n', "3\n").replace("name = 3", 'name = "x"'), Everything, tmp_path / "t")
+
+    def test_beside_a_secret(self, tmp_path: Path) -> None:
+        text = self.text("secret") + f'key = "{KEY}"\n'
+        with pytest.raises(ConfigError, match="one.key_file: give either key or key_file, not both"):
+            parse(text, Everything, tmp_path / "t")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        load(tmp_path / "nothing.toml", Everything)
+    (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
+    with pytest.raises(ConfigError, match="not UTF-8 text"):
+        load(tmp_path / "latin.toml", Everything)
+
+
+def test_line_numbers_of_every_kind_of_key() -> None:
+    lines = line_numbers('a = 1\n[t]\n"b c" = 2\nd.e = 3\n[[l]]\nx = 1 # [no]\n[[l]]\nx = 2\n[t.u]\ny = 1\n')
+    assert lines[("a",)] == 1
+    assert lines[("t", "b c")] == 3
+    assert lines[("t", "d", "e")] == 4
+    assert (lines[("l", 0)], lines[("l", 1)], lines[("l", 1, "x")]) == (5, 7, 8)
+    assert lines[("t", "u", "y")] == 10
+
+
+AGENT = f"""[home]
+address = "2001:db8:f00::100"
+agent = "2001:db8:a::2"
+[authentication]
+identity = "laptop@example.org"
+spi = 256
+key = "{KEY}"
+"""
+HOME_AGENT = f"""[home_agent]
+address = "2001:db8:a::2"
+prefixes = ["2001:db8:f00::/48"]
+[[node]]
+name = "laptop"
+identity = "laptop@example.org"
+home_address = "2001:db8:f00::100"
+spi = 256
+key = "{KEY}"
+"""
+
+
+class TestAgent:
+    """The agent's file."""
+
+    def read(self, tmp_path: Path, text: str) -> object:
+        path = tmp_path / "agent.toml"
+        path.write_text(text)
+        return agent_config.read(path)
+
+    def test_good(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, AGENT) is not None
+
+    def test_a_home_agent_is_not_the_mobile_node(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="agent.toml:3: home.agent = .*: must differ from the home address"):
+            self.read(tmp_path, AGENT.replace("a::2", "f00::100"))
+
+    def test_an_identity_has_a_realm(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match='agent.toml:5: .*identity = "laptop": must look like'):
+            self.read(tmp_path, AGENT.replace("laptop@example.org", "laptop"))
+
+
+class TestHomeAgent:
+    """The home agent's file."""
+
+    def read(self, tmp_path: Path, text: str) -> object:
+        path = tmp_path / "home-agent.toml"
+        path.write_text(text)
+        return home_agent_config.read(path)
+
+    def test_good(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, HOME_AGENT) is not None
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ('["2001:db8:f00::/48"]', "[]", "home-agent.toml:3: home_agent.prefixes = .*: must name a home prefix"),
+            (
+                "f00::100",
+                "e00::100",
+                "home-agent.toml:7: node.1..home_address = .*: must be an address in 2001:db8:f00::/48",
+            ),
+            ('a::2"', 'f00::100"', "home-agent.toml:7: node.1..home_address = .*: is the home agent's own address"),
+        ],
+    )
+    def test_what_cannot_be(self, tmp_path: Path, old: str, new: str, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            self.read(tmp_path, HOME_AGENT.replace(old, new, 1))
+
+    @pytest.mark.parametrize("key", ["name", "identity", "home_address"])
+    def test_two_nodes_share_nothing(self, tmp_path: Path, key: str) -> None:
+        other = {"name": "b", "identity": "b@example.org", "home_address": "2001:db8:f00::200"}
+        same = {"name": "laptop", "identity": "laptop@example.org", "home_address": "2001:db8:f00::100"}
+        node = other | {key: same[key]}
+        text = HOME_AGENT + "[[node]]\n" + "".join(f'{name} = "{value}"\n' for name, value in node.items())
+        with pytest.raises(ConfigError, match=f"node.2..{key} = .*: another node has it already"):
+            self.read(tmp_path, f'{text}spi = 256\nkey = "{KEY}"\n')
+
+
+@given(st.text(alphabet="ab[]{}=\"'#.\n0123_ ", max_size=80))
+def test_no_text_gets_past_as_anything_but_settings_or_an_error(text: str) -> None:
+    try:
+        parse(text, Everything, PATH)
+    except ConfigError as error:
+        assert str(error).startswith(str(PATH))  # noqa: PT017 (both ways out are right)

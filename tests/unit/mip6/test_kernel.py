@@ -1,0 +1,110 @@
+"""The difference between what the kernel has and what is wanted."""
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address, IPv6Network
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mip6.kernel import (
+    Address,
+    Encapsulate,
+    Kernel,
+    Mark,
+    Operation,
+    Put,
+    Remove,
+    Route,
+    Rule,
+    Table,
+    difference,
+    tunnel_route_mtu,
+)
+
+HOST = IPv6Network("2001:db8::1/128")
+ADDRESS = Address(IPv6Address("2001:db8:f00::100"))
+EARLY, MIDDLE, LATE = (Rule(0, 100 + order, mark=Mark(order, 0xFF), order=order) for order in (1, 2, 3))
+RULES = (EARLY, MIDDLE, LATE, Rule(7, 100), Rule(7, 101), Rule(8, 102, order=1))
+
+
+def perform(rules: Sequence[Rule], operations: list[Operation]) -> list[Rule]:
+    """As the kernel does: a new rule goes behind those of equal priority, a deletion takes the first that fits."""
+    rules = list(rules)
+    for operation in operations:
+        if isinstance(operation, Put) and isinstance(operation.object, Rule):
+            behind = [place for place, rule in enumerate(rules) if rule.priority <= operation.object.priority]
+            rules.insert(max(behind, default=-1) + 1, operation.object)
+        elif isinstance(operation, Remove) and isinstance(operation.object, Rule):
+            rules.remove(operation.object)
+    return rules
+
+
+def test_nothing_to_do() -> None:
+    kernel = Kernel(frozenset((ADDRESS,)), RULES, frozenset((Route(5, HOST, 2),)))
+    assert difference(kernel, kernel) == []
+
+
+def test_additions_come_before_deletions_and_in_an_order_that_keeps_traffic_flowing() -> None:
+    route = Route(5, HOST, 2, source=ADDRESS.address)
+    kernel = Kernel(frozenset((ADDRESS,)), (EARLY,), frozenset((route,)))
+    assert difference(Kernel(), kernel) == [Put(ADDRESS), Put(route), Put(EARLY)]
+    assert difference(kernel, Kernel()) == [Remove(EARLY), Remove(route), Remove(ADDRESS)]
+
+
+def test_a_route_with_the_same_key_is_replaced_in_place() -> None:
+    old, new = Route(5, HOST, 2), Route(5, HOST, 3, tunnel=Encapsulate(IPv6Address("2001:db8::2")))
+    assert difference(Kernel(routes=frozenset((old,))), Kernel(routes=frozenset((new,)))) == [Put(new)]
+
+
+def test_rules_of_equal_priority_end_in_the_wanted_order_from_any_start() -> None:
+    for count in range(4):
+        for actual in permutations((EARLY, MIDDLE, LATE), count):
+            steps = difference(Kernel(rules=actual), Kernel(rules=(LATE, EARLY, MIDDLE)))
+            assert perform(actual, steps) == [EARLY, MIDDLE, LATE]
+
+
+@given(st.lists(st.sampled_from(RULES), max_size=8), st.permutations(RULES), st.integers(0, len(RULES)))
+def test_rules_end_in_the_wanted_order_even_from_duplicates(actual: list[Rule], wanted: list[Rule], count: int) -> None:
+    ordered = sorted(actual, key=lambda rule: rule.priority)
+    wish = tuple(wanted[:count])
+    found = perform(ordered, difference(Kernel(rules=tuple(ordered)), Kernel(rules=wish)))
+    assert sorted(found, key=repr) == sorted(wish, key=repr)
+    keys = [(rule.priority, rule.order) for rule in found]
+    assert keys == sorted(keys)
+    assert difference(Kernel(rules=tuple(found)), Kernel(rules=wish)) == []
+
+
+def test_a_rule_is_never_missing_while_others_change() -> None:
+    """A rule that has to move is added once more before its old self is removed."""
+    steps = difference(Kernel(rules=(LATE,)), Kernel(rules=(EARLY, LATE)))
+    present = [LATE]
+    for step in steps:
+        present = perform(present, [step])
+        assert LATE in present
+
+
+def test_a_table_is_made_whole_in_one_transaction() -> None:
+    table = Table("t", " set a { } ", {"a": frozenset(("x", "y")), "b": {}, "m": {"1": "2"}})
+    assert table.commands_to_create() == (
+        "table ip6 t\ndelete table ip6 t\ntable ip6 t { set a { } }\n"
+        "add element ip6 t a { x, y }\nadd element ip6 t m { 1 : 2 }\n"
+    )
+
+
+def test_a_change_of_elements_touches_just_these() -> None:
+    old = Table("t", "d", {"a": frozenset(("x", "y")), "m": {"1": "2", "3": "4"}})
+    new = Table("t", "d", {"a": frozenset(("y", "z")), "m": {"1": "5", "3": "4"}})
+    assert set(old.commands_to_become(new).splitlines()) == {
+        "delete element ip6 t a { x }",
+        "add element ip6 t a { z }",
+        "delete element ip6 t m { 1 : 2 }",
+        "add element ip6 t m { 1 : 5 }",
+    }
+    assert new.commands_to_become(new) == ""
+    assert old.commands_to_become(Table("t", "other", {})) == Table("t", "other", {}).commands_to_create()
+
+
+def test_the_mtu_of_a_tunnel_makes_up_for_the_kernels_reckoning() -> None:
+    assert tunnel_route_mtu(1500) - 64 == 1460
+    assert tunnel_route_mtu(1280) - 64 == 1280, "never below the minimum of IPv6"
