@@ -87,6 +87,7 @@ class ControlServer:
         self._methods = methods
         self._events = events
         self._listeners: set[asyncio.Queue[bytes]] = set()
+        self._conversations: set[asyncio.WriteTransport] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -107,10 +108,15 @@ class ControlServer:
                 return
         raise OSError(f"{self._path}: another process serves it")
 
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
+    async def close(self) -> None:
+        """Stop serving, and end every conversation."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        for transport in self._conversations:
+            transport.abort()
+        await asyncio.sleep(0)  # the loop lets go of them in its next round
 
     def publish(self, event: object) -> None:
         """To everybody who listens; one who does not keep up loses events."""
@@ -121,6 +127,7 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = _peer(writer)
+        self._conversations.add(writer.transport)
         try:
             while line := await reader.readline():
                 async for answer in self._answers(line, peer):
@@ -129,6 +136,7 @@ class ControlServer:
         except (ConnectionError, ValueError, asyncio.CancelledError):
             pass  # the client went away or sent a line beyond all limits, or the server stops
         finally:
+            self._conversations.discard(writer.transport)
             writer.close()
 
     async def _answers(self, line: bytes, peer: Peer) -> AsyncIterator[bytes]:

@@ -129,7 +129,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
                 await asyncio.wait_for(self.leave(), LEAVE_S)
             self._withdraw()
         finally:
-            self.control.close()
+            await self.control.close()
 
     def handle(self, event: EventT) -> None:
         """Take one event, in the one order."""

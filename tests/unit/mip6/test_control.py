@@ -41,8 +41,10 @@ def serve(path: Path, talk: Talk) -> None:
                     await talk(reader, writer, server)
             finally:
                 writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
         finally:
-            server.close()
+            await server.close()
 
     asyncio.run(run())
 
@@ -165,6 +167,6 @@ def test_what_a_killed_server_left_is_taken_over_but_a_living_one_is_not(tmp_pat
         first._server.close()  # as after a kill: nobody listens, the socket is still there
         second = ControlServer(path, METHODS)
         await second.start()
-        second.close()
+        await second.close()
 
     asyncio.run(run())
