@@ -1,0 +1,192 @@
+"""Checks of the machine: kernel, packet filter, privileges, clock."""
+
+import ctypes
+import gzip
+import os
+import re
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from mip6.linux.nftables import LIBRARY
+from monami6.checks import CannotTellError, Check, Finding, Patient, ok, problem, warning
+
+NEEDED_KERNEL = (6, 0)
+"""The first with seg6 mode encap.red."""
+
+NEWER_KERNEL = "install a kernel of version 6.0 or newer, built with CONFIG_IPV6_SEG6_LWTUNNEL (Debian's are)"
+
+CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
+TIME_ERROR = 5
+WINDOW_S = 7
+"""How far a clock may be off (RFC 4285 section 6)."""
+
+
+def kernel_version(_patient: Patient) -> Finding:
+    """Old kernels cannot make tunnels of routes."""
+    release = os.uname().release
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    if numbers is None:
+        raise CannotTellError(f"Linux {release} has no version that makes sense", "look at `uname -r`")
+    if (int(numbers[1]), int(numbers[2])) < NEEDED_KERNEL:
+        return problem(f"Linux {release} is too old: tunnels need 6.0", NEWER_KERNEL)
+    return ok(f"Linux {release}: new enough (6.0)")
+
+
+def encapsulation(patient: Patient) -> Finding:
+    """Traffic to the home agent."""
+    if refusal := patient.refusal("encapsulation"):
+        return problem(f"the kernel makes no tunnel to the home agent (seg6 encap.red): {refusal}", NEWER_KERNEL)
+    return ok("a route can tunnel to the home agent (seg6 encap.red)")
+
+
+def decapsulation(patient: Patient) -> Finding:
+    """Traffic from the home agent."""
+    if refusal := patient.refusal("decapsulation"):
+        return problem(f"the kernel takes no packet out of a tunnel (seg6local End.DT6): {refusal}", NEWER_KERNEL)
+    return ok("a route can take packets out of the tunnel (seg6local End.DT6)")
+
+
+def rules(patient: Patient) -> Finding:
+    """One routing table per link."""
+    if refusal := patient.refusal("rules"):
+        return problem(
+            f"the kernel has no policy routing, so links cannot be told apart: {refusal}",
+            "install a kernel built with CONFIG_IPV6_MULTIPLE_TABLES",
+        )
+    return ok("routing can depend on source address and mark")
+
+
+def nftables_library(_patient: Patient) -> Finding:
+    """How the agent talks to the packet filter."""
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        return problem(f"the agent cannot set up its packet filter: {error}", "apt install libnftables1")
+    return ok(f"{LIBRARY} is installed")
+
+
+def packet_filter(patient: Patient) -> Finding:
+    """The expressions that the agent's table uses."""
+    if refusal := patient.refusal("packet filter"):
+        return problem(
+            f"nftables refuses what the agent's table needs: {refusal}",
+            "install a kernel built with CONFIG_NF_TABLES_IPV6 and CONFIG_NF_TABLES_INET",
+        )
+    return ok("nftables takes what the agent's table needs")
+
+
+def ipv6(_patient: Patient) -> Finding:
+    """Somebody may have turned it off."""
+    try:
+        disabled = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").read_text().strip()
+    except FileNotFoundError:
+        return problem(
+            "the kernel runs without IPv6", "remove ipv6.disable=1 from the kernel's command line, then reboot"
+        )
+    if disabled != "0":
+        return problem("IPv6 is turned off on all interfaces", "sysctl -w net.ipv6.conf.all.disable_ipv6=0")
+    return ok("IPv6 is on")
+
+
+def ipsec(_patient: Patient) -> Finding:
+    """For information only: nothing here needs it yet."""
+    missing = [name for name in ("IPV6_MIP6", "INET6_ESP") if not _is_built(name)]
+    if missing:
+        return ok(f"the kernel has no {' and no '.join(missing)}: needed only to protect traffic by IPsec")
+    return ok("the kernel could protect traffic by IPsec (IPV6_MIP6, INET6_ESP)")
+
+
+def _is_built(option: str) -> bool:
+    return re.search(rf"^CONFIG_{option}=[ym]$", _kernel_configuration(), re.MULTILINE) is not None
+
+
+@cache
+def _kernel_configuration() -> str:
+    with suppress(FileNotFoundError):
+        return gzip.decompress(Path("/proc/config.gz").read_bytes()).decode()
+    try:
+        return Path(f"/boot/config-{os.uname().release}").read_text()
+    except FileNotFoundError:
+        raise CannotTellError(
+            "the kernel's configuration is neither in /proc/config.gz nor in /boot", "needed only for IPsec: ignore it"
+        ) from None
+
+
+def modules(_patient: Patient) -> Finding:
+    """A kernel that was replaced, and not booted yet, finds its modules no more."""
+    directory = Path("/lib/modules", os.uname().release)
+    if not Path("/proc/modules").exists():
+        return ok("this kernel needs no modules")
+    if not directory.is_dir():
+        return warning(
+            f"{directory} is missing: what is not loaded yet (perhaps nf_tables) cannot be loaded any more",
+            "reboot into the kernel that is installed, or install the modules of the running one",
+        )
+    return ok(f"kernel modules are in {directory}")
+
+
+def privileges(patient: Patient) -> Finding:
+    """Of the agent: routes and packet filter need the one, mobility messages the other."""
+    pid = patient.status["pid"]
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        raise CannotTellError(
+            f"process {pid} cannot be seen from here", "run the doctor outside of a container"
+        ) from None
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    assert effective is not None  # Linux has had this line since 2.2
+    held = int(effective[1], 16)
+    needed = {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
+    if missing := [name for name, bit in needed.items() if not held >> bit & 1]:
+        return problem(
+            f"the agent lacks {' and '.join(missing)}: it can change no route or send no mobility message",
+            f"AmbientCapabilities={' '.join(needed)} in its systemd unit, or start it as root",
+        )
+    return ok("the agent may change routes (CAP_NET_ADMIN) and send mobility messages (CAP_NET_RAW)")
+
+
+def clock(patient: Patient) -> Finding:
+    """Binding Updates carry the time, and the home agent compares it with its own."""
+    if time.time() < Path(__file__).stat().st_mtime:
+        return problem("the clock shows a time before this program was installed", _SET_CLOCK)
+    offset_s = patient.status.get("clock_offset_s")
+    if offset_s is not None and abs(offset_s) > WINDOW_S:
+        return warning(
+            f"the clock is {abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the home agent's: beyond "
+            f"{WINDOW_S} s every start needs one round trip more",
+            f"{_SET_CLOCK}; if it is right, tell whoever runs the home agent",
+        )
+    if offset_s is not None:
+        return ok(f"the clock is {abs(offset_s):.1f} s off the home agent's; {WINDOW_S} s are allowed")
+    raise CannotTellError("the agent does not say how far the clock is off the home agent's", _SET_CLOCK)
+
+
+def time_service(_patient: Patient) -> Finding:
+    """Whether somebody keeps the clock right."""
+    if ctypes.CDLL(None).ntp_gettime(ctypes.create_string_buffer(256)) == TIME_ERROR:
+        return warning(
+            f"no time service keeps the clock: if it drifts by {WINDOW_S} s, updates are refused once before they pass",
+            "apt install systemd-timesyncd, or chrony",
+        )
+    return ok("a time service keeps the clock")
+
+
+_SET_CLOCK = "set the clock by a time service: apt install systemd-timesyncd, or chrony"
+
+CHECKS = (
+    Check("kernel version", kernel_version),
+    Check("tunnel out", encapsulation),
+    Check("tunnel in", decapsulation),
+    Check("policy routing", rules),
+    Check("libnftables", nftables_library),
+    Check("packet filter", packet_filter),
+    Check("IPv6", ipv6),
+    Check("IPsec", ipsec),
+    Check("modules", modules),
+    Check("privileges", privileges),
+    Check("clock", clock),
+    Check("time service", time_service),
+)

@@ -1,0 +1,165 @@
+"""What a check of `monami6 doctor` is, and what it may look at.
+
+A check is a function that takes the Patient and returns one Finding. To add one, write it in the check_*.py file of its
+subject and name it in the CHECKS there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mip6.config import ConfigError
+from mip6.linux.nftables import Nftables
+from mn_agent import config
+from mn_agent.core.settings import Settings
+from monami6.client import Client
+from monami6.exits import Failure
+
+
+class Result(Enum):
+    """How bad it is; in rising order."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found and what that means; `remedy` says what to do about it."""
+
+    result: Result
+    found: str
+    remedy: str = ""
+
+
+Findings: TypeAlias = Mapping[str, Mapping[str, Finding]]
+"""By area, then by the name of the check."""
+
+
+def ok(found: str) -> Finding:
+    """Nothing to do."""
+    return Finding(Result.OK, found)
+
+
+def warning(found: str, remedy: str) -> Finding:
+    """It works, but not as well as it should, or not for long."""
+    return Finding(Result.WARNING, found, remedy)
+
+
+def problem(found: str, remedy: str) -> Finding:
+    """It cannot work like this."""
+    return Finding(Result.PROBLEM, found, remedy)
+
+
+class CannotTellError(Exception):
+    """A check cannot find out: its result is unknown, which is neither good nor bad."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        self.remedy = remedy
+        super().__init__(why)
+
+
+class Patient:
+    """The machine, its configuration and its agent, each looked at once. What cannot be seen raises CannotTellError."""
+
+    def __init__(self, config_path: Path, agent: Client) -> None:
+        self.config_path = config_path
+        self.agent = agent
+
+    @cached_property
+    def configuration(self) -> Settings | ConfigError:
+        """What the configuration file says, or what is wrong with it."""
+        if not os.access(self.config_path, os.R_OK) and self.config_path.exists():
+            raise CannotTellError(f"{self.config_path} may not be read", AS_ROOT)
+        try:
+            return config.read(self.config_path)
+        except ConfigError as error:
+            return error
+
+    @property
+    def settings(self) -> Settings:
+        if isinstance(self.configuration, ConfigError):
+            raise CannotTellError("the configuration is not valid", "correct it first")
+        return self.configuration
+
+    @cached_property
+    def answer(self) -> Mapping[str, Any] | Failure:
+        """The agent's status, or why there is none."""
+        try:
+            status: Mapping[str, Any] = json.loads(self.agent.ask("status"))
+        except Failure as failure:
+            return failure
+        return status
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        if isinstance(self.answer, Failure):
+            raise CannotTellError("only the running agent knows", f"start it: systemctl start {self.agent.daemon}")
+        return self.answer
+
+    @property
+    def links(self) -> list[Mapping[str, Any]]:
+        """The agent's links, as in its status; never empty."""
+        links: list[Mapping[str, Any]] = self.status["links"]
+        if not links:
+            raise CannotTellError("the agent has no link", "connect one, or look at [links] exclude")
+        return links
+
+    @property
+    def home_agent(self) -> str:
+        if isinstance(self.answer, Failure):
+            return str(self.settings.home.agent)
+        return str(self.answer["home_agent"])
+
+    @cached_property
+    def features(self) -> Mapping[str, str | None]:
+        """Of the kernel: what it said when they were tried (monami6.probe), None for those that work."""
+        command = [sys.executable, "-m", "monami6.probe"]
+        probe = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        if probe.returncode:
+            return {"": (probe.stderr.strip().splitlines() or ["it ended without a word"])[-1]}
+        features: Mapping[str, str | None] = json.loads(probe.stdout)
+        return features
+
+    def refusal(self, feature: str) -> str | None:
+        """Why the kernel does not have this feature; None if it has it."""
+        if "" in self.features:
+            raise CannotTellError(f"it could not be tried: {self.features['']}", AS_ROOT)
+        return self.features[feature]
+
+    @cached_property
+    def ruleset(self) -> list[dict[str, Any]]:
+        """All of nftables, as its JSON objects."""
+        try:
+            return Nftables().run("list ruleset")
+        except OSError as error:
+            raise CannotTellError(f"the packet filter cannot be read: {error}", AS_ROOT) from None
+
+
+AS_ROOT = "run the doctor as root"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One entry of the doctor's list."""
+
+    name: str
+    look: Callable[[Patient], Finding]
+
+    def examine(self, patient: Patient) -> Finding:
+        """Look; what the system refuses to show is unknown."""
+        try:
+            return self.look(patient)
+        except CannotTellError as error:
+            return Finding(Result.UNKNOWN, str(error), error.remedy)
+        except OSError as error:
+            return Finding(Result.UNKNOWN, f"it could not be looked at: {error}", AS_ROOT)
