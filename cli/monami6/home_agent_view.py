@@ -1,0 +1,56 @@
+"""The home agent's status as a screen full of text."""
+
+import socket
+
+from rich.table import Table
+from rich.text import Text
+
+from home_agent.core.status import SCHEMA, BindingStatus, NodeStatus, Status
+from monami6.answers import decode
+from monami6.tables import BAD, GOOD, QUIET, cell, console, notes, table
+from monami6.times import since, until
+
+
+def show(answer: bytes) -> None:
+    """Print it. Raises Failure when it is not what this version understands."""
+    status = decode(answer, Status, SCHEMA)
+    screen = console()
+    screen.print(Text.assemble(f"Home agent {status.address} on ", _interface(status.interface)))
+    screen.print(f"  for home addresses in {', '.join(status.prefixes)}")
+    if status.nodes:
+        screen.print()
+        screen.print(_nodes(status))
+    notes(screen, status.troubles, status.counters)
+
+
+def _interface(index: int | None) -> Text:
+    if index is None:
+        return Text("no interface: none has that address", style=BAD)
+    try:
+        return Text(socket.if_indextoname(index))
+    except OSError:
+        return Text(f"interface {index}, which cannot be seen from here")
+
+
+def _nodes(status: Status) -> Table:
+    drawn = table("NODE", "ADDRESS", "")
+    for node in status.nodes:
+        bound = None if node.bindings else Text("not registered", style=QUIET)
+        drawn.add_row(_name(node), cell(node.home_address, Text("home address", style=QUIET)), bound)
+        for binding in node.bindings:
+            drawn.add_row(_binding(binding), binding.care_of_address, _times(binding, status.at))
+    return drawn
+
+
+def _name(node: NodeStatus) -> Text:
+    return cell(Text(node.name, style="bold"), Text(node.identity, style=QUIET))
+
+
+def _binding(binding: BindingStatus) -> Text:
+    name = "  one binding" if binding.bid is None else f"  BID {binding.bid}"
+    priority = None if binding.priority is None else Text(f"  priority {binding.priority}", style=QUIET)
+    return cell(name, priority, Text("  preferred", style=GOOD) if binding.preferred else None)
+
+
+def _times(binding: BindingStatus, now: float) -> Text:
+    return cell(since(binding.since, now), until(binding.until, now))
