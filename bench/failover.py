@@ -1,7 +1,8 @@
 """How many packets a lost carrier costs, and how long the gap is, compared with a program that does almost nothing.
 
-That program (mn_lab/bare.py) listens to netlink and replaces one route; so it mends the direction from the mobile node
-only. Both are measured in turn, with 1,000 packets a second. Exit code 1 if a limit is missed.
+That program (mn_lab/bare.py) listens to netlink and replaces one route. So it mends the direction from the mobile node
+only, where the gaps can be compared; for the other the home agent has to be told. Both programs are measured in turn,
+with 1,000 packets a second: a gap is 1 ms if nothing is lost. Exit code 1 if a limit is missed.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 
 from mn_lab import network
@@ -33,13 +34,14 @@ _SETTLE_S, _AFTERWARDS_S = 0.3, 0.4
 class Spread:
     """Of several runs."""
 
+    mean: float
     median: float
     least: float
     most: float
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread":
-        return cls(median(values), min(values), max(values))
+        return cls(round(mean(values), 2), median(values), min(values), max(values))
 
     def __str__(self) -> str:
         return f"{self.median:5.1f} ({self.least:g} to {self.most:g})"
@@ -47,7 +49,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One program, one direction. `gap_ratio`: of our median to that of the bare program."""
+    """One program, one direction. `gap_ratio`: to the bare program's gap. Of means: gaps come in whole milliseconds."""
 
     program: str
     direction: str
@@ -66,15 +68,16 @@ def measure(runs: int) -> list[Result]:
             ours = _run_ours(lab)
             for direction in (UP, DOWN):
                 figures["monami6", direction].append(ours[direction])
-    bare_gap = median(one.gap_ms for one in figures["bare", UP])
+    bare_gap = mean(one.gap_ms for one in figures["bare", UP])
     return [_result(program, direction, found, bare_gap) for (program, direction), found in figures.items()]
 
 
 def _result(program: str, direction: str, figures: list[Figures], bare_gap: float) -> Result:
     lost = Spread.of([one.lost for one in figures])
     gap = Spread.of([one.gap_ms for one in figures])
-    ratio = gap.median / bare_gap
-    return Result(program, direction, lost, gap, ratio, lost.median <= MOST_LOST and ratio <= MOST_TIMES_BARE)
+    ratio = round(gap.mean / bare_gap, 2)
+    ok = lost.median <= MOST_LOST and (direction == DOWN or ratio <= MOST_TIMES_BARE)
+    return Result(program, direction, lost, gap, ratio, ok)
 
 
 def _run_ours(lab: Lab) -> dict[str, Figures]:
@@ -146,11 +149,13 @@ def _set_route(layout: Layout, link: str) -> None:
 
 
 def as_text(results: list[Result]) -> str:
-    lines = [f"{'':8} {'':5} {'packets lost':>20} {'longest gap, ms':>24} {'to bare':>8}"]
+    lines = [f"{'':8} {'':5} {'packets lost':>20} {'longest gap, ms':>20} {'mean':>6} {'to bare':>8}"]
     for r in results:
-        limit = "" if r.program == "bare" else "ok" if r.ok else "MISSED"
-        lines.append(f"{r.program:8} {r.direction:5} {r.lost!s:>20} {r.gap_ms!s:>24} {r.gap_ratio:8.2f} {limit}")
-    return "\n".join([*lines, f"Medians (range). Limits: {MOST_LOST} lost, {MOST_TIMES_BARE:g} times the bare gap."])
+        verdict = "" if r.program == "bare" else "ok" if r.ok else "MISSED"
+        gap = f"{r.gap_ms!s:>20} {r.gap_ms.mean:6.1f}"
+        lines.append(f"{r.program:8} {r.direction:5} {r.lost!s:>20} {gap} {r.gap_ratio:8.2f} {verdict}")
+    limits = f"{MOST_LOST} lost; from the mobile node a gap {MOST_TIMES_BARE:g} times that of the bare program"
+    return "\n".join([*lines, f"Medians (range). Limits: {limits}."])
 
 
 def main(argv: list[str]) -> int:
