@@ -34,7 +34,7 @@ class Result:
 
 
 def measure(seconds: float, calls: int) -> list[Result]:
-    with Lab(prefix="m6-bench-") as lab:
+    with Lab(prefix=f"m6-b{os.getpid()}-") as lab:
         pid: int = lab.wait_registered()["pid"]
         before_s = _cpu_seconds(pid)
         started_at = time.monotonic()

@@ -7,6 +7,7 @@ with 1,000 packets a second: a gap is 1 ms if nothing is lost. Exit code 1 if a 
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -62,7 +63,7 @@ class Result:
 def measure(runs: int) -> list[Result]:
     """All runs of both, in turn."""
     figures: dict[tuple[str, str], list[Figures]] = {("bare", UP): [], ("monami6", UP): [], ("monami6", DOWN): []}
-    with Lab(prefix="m6-bench-") as lab, _bare_layout() as bare:
+    with Lab(prefix=f"m6-b{os.getpid()}-") as lab, _bare_layout() as bare:
         for _ in range(runs):
             figures["bare", UP].append(_run_bare(bare))
             ours = _run_ours(lab)
@@ -125,7 +126,7 @@ def _figures(traffic: Traffic, break_link: Callable[[], None]) -> dict[str, Figu
 @contextmanager
 def _bare_layout() -> Iterator[Layout]:
     """Two links with static addresses; what comes back to the home address takes the second."""
-    layout = plan(("ethernet", "wifi"), "m6-bare-")
+    layout = plan(("ethernet", "wifi"), f"m6-bare{os.getpid()}-")
     second = layout.links[1]
     try:
         network.create(layout)

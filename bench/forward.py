@@ -6,6 +6,7 @@ home agent, so that both take the same way. They are measured in turn, by iperf3
 
 import argparse
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ class Result:
 
 def measure(runs: int, seconds: float) -> list[Result]:
     require(["iperf3"])
-    with Lab(prefix="m6-bench-") as lab:
+    with Lab(prefix=f"m6-b{os.getpid()}-") as lab:
         _detour(lab)
         care_of = lab.describe()["addresses"]["care_of"]["ethernet"]
         return [_compare(lab, direction, care_of, runs, seconds) for direction in (UP, DOWN)]

@@ -63,7 +63,7 @@ class Lab:
         self.agent = Control(self.directory / f"{_AGENT}.sock")
         self.home_agent = Control(self.directory / f"{_HOME_AGENT}.sock")
         self._toml = {_AGENT: agent_toml, _HOME_AGENT: home_agent_toml}
-        self._processes: dict[str, Process] = {}
+        self.processes: dict[str, Process] = {}
 
     @classmethod
     def running(cls, prefix: str = DEFAULT_PREFIX) -> "Lab":
@@ -72,7 +72,7 @@ class Lab:
         if state is None:
             raise LabError("no lab is up: start one by 'monami6 lab up'")
         lab = cls(state["links"], prefix=prefix)
-        lab._processes = {name: Process(*numbers) for name, numbers in state["processes"].items()}
+        lab.processes = {name: Process(*numbers) for name, numbers in state["processes"].items()}
         return lab
 
     # Up and down
@@ -119,7 +119,7 @@ class Lab:
     def down(self) -> None:
         """End everything that is in the lab, and remove it; nothing to do is fine."""
         take_down(self.layout.prefix)
-        self._processes = {}
+        self.processes = {}
 
     def __enter__(self) -> Self:
         self.up()
@@ -180,11 +180,11 @@ class Lab:
         self._start(link, f"radvd-{link}", "radvd", "-n", "-m", "stderr", "-C", str(file), "-p", pid_file)
 
     def _start(self, node: str, name: str, *command: str) -> None:
-        self._processes[name] = processes.start(self.command(node, *command), self._log(name))
+        self.processes[name] = processes.start(self.command(node, *command), self._log(name))
         self._save()
 
     def _kill(self, name: str, number: signal.Signals) -> None:
-        process = self._processes.get(name)
+        process = self.processes.get(name)
         if process is None or not process.runs:
             raise LabError(f"the {name} does not run")
         processes.end([process.pid], number)
@@ -228,7 +228,7 @@ class Lab:
         return self.wait(lambda status: bool(status["default"]["link"] == link), f"traffic over {link}", timeout_s)
 
     def _check_agent(self) -> None:
-        if not self._processes[_AGENT].runs:
+        if not self.processes[_AGENT].runs:
             raise LabError("the agent does not run")
 
     def _last_words(self) -> list[str]:
@@ -270,7 +270,7 @@ class Lab:
         }
 
     def _save(self) -> None:
-        running = {name: astuple(process) for name, process in self._processes.items()}
+        running = {name: astuple(process) for name, process in self.processes.items()}
         state = {"schema": SCHEMA, "links": [link.name for link in self.layout.links], "processes": running}
         new = self.directory / f"{_STATE}.new"
         new.write_text(json.dumps(state))

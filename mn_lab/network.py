@@ -132,16 +132,17 @@ def change_link(layout: Layout, name: str, action: LinkAction) -> None:
             # The far end: what the mobile node sees is its carrier coming and going
             run(["ip", "-n", namespace, "link", "set", MOBILE_SIDE, action.value])
         case LinkAction.BLACKHOLE:
-            _replace_blackhole(namespace, "chain forward { type filter hook forward priority filter; policy drop; }")
+            _replace_blackhole(namespace, "type filter hook forward priority filter; policy drop;")
         case LinkAction.HEAL:
             _replace_blackhole(namespace, None)
 
 
-def _replace_blackhole(namespace: str, chain: str | None) -> None:
+def _replace_blackhole(namespace: str, rules: str | None) -> None:
     """Nothing goes through the access router: it is reachable itself, and says nothing of what it drops."""
     lines = [f"table ip6 {_BLACKHOLE}", f"delete table ip6 {_BLACKHOLE}"]
-    if chain is not None:
-        lines.append(f"table ip6 {_BLACKHOLE} {{ {chain} }}")
+    if rules is not None:
+        # nft 1.0.6 takes a closing brace for part of what is before it on the same line
+        lines += [f"table ip6 {_BLACKHOLE} {{", "chain forward {", rules, "}", "}"]
     run(in_namespace(namespace, "nft", "-f", "-"), "\n".join(lines) + "\n")
 
 

@@ -1,0 +1,38 @@
+"""Tests in here make network namespaces: they need root and some tools, and say so rather than be skipped."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from mn_lab.commands import use_system_paths
+from mn_lab.lab import Lab, take_down
+
+TOOLS = ("ip", "iperf3", "nft", "nsenter", "ping", "radvd", "setpriv", "sysctl", "tcpdump", "tshark", "unshare")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _able() -> None:
+    """Everything in here depends on it."""
+    if os.geteuid() != 0:
+        pytest.fail("these tests need root, for network namespaces: sudo ./dev test", pytrace=False)
+    use_system_paths()
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.fail(f"these tests need programs that are not installed: {', '.join(missing)}", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def prefix(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Of namespaces that nobody else uses; whatever is left there in the end is removed."""
+    prefix = f"m6-t{os.getpid()}{request.module.__name__.rpartition('_')[2][:4]}-"
+    yield prefix
+    take_down(prefix)
+
+
+@pytest.fixture(scope="module")
+def lab(prefix: str) -> Iterator[Lab]:
+    """A lab with the usual three links, up and registered; a test leaves its links as it found them."""
+    with Lab(prefix=prefix) as lab:
+        yield lab
