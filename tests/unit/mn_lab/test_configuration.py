@@ -1,0 +1,53 @@
+"""The configuration files of a lab are such that the programs take them."""
+
+import tomllib
+from pathlib import Path
+
+import home_agent.config
+import mn_agent.config
+from mn_lab import configuration
+from mn_lab.layout import HOME_ADDRESS, HOME_AGENT_ADDRESS, plan
+
+KEY = "00112233445566778899aabbccddeeff"
+LAYOUT = plan(["wifi", "lte2"])
+
+
+def test_the_agent_takes_its_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(configuration.agent(LAYOUT, tmp_path, KEY))
+    settings = mn_agent.config.read(file)
+    assert (settings.home.address, settings.home.agent) == (HOME_ADDRESS, HOME_AGENT_ADDRESS)
+    assert settings.authentication.key == bytes.fromhex(KEY)
+    assert [(link.interface, link.name, link.kind) for link in settings.link] == [
+        ("wlan0", "wifi", "wifi"),
+        ("wwan1", "lte2", "lte"),
+    ]
+    assert settings.links.prefer == ("ethernet", "wifi", "lte")
+    assert settings.paths.socket == str(tmp_path / "agent.sock")
+
+
+def test_the_home_agent_takes_its_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "home-agent.toml"
+    file.write_text(configuration.home_agent(tmp_path, KEY))
+    settings = home_agent.config.read(file)
+    assert settings.home_agent.address == HOME_AGENT_ADDRESS
+    assert [(node.home_address, node.key) for node in settings.node] == [(HOME_ADDRESS, bytes.fromhex(KEY))]
+
+
+def test_settings_can_be_laid_over() -> None:
+    extra = '[links]\nprefer = ["lte"]\n[home]\nagent = "2001:db8::1"\n[[link]]\ninterface = "x*"\n'
+    document = tomllib.loads(configuration.agent(LAYOUT, Path("/lab"), KEY, extra))
+    assert document["links"] == {"prefer": ["lte"]}
+    assert document["home"] == {"address": str(HOME_ADDRESS), "agent": "2001:db8::1"}
+    assert document["link"] == [{"interface": "x*"}]
+
+
+def test_what_is_written_is_read_again() -> None:
+    document = {"a": {"text": 'say "ä\\"', "number": 1.5, "yes": True, "list": ["x", "y"]}, "b": [{"c": 1}, {"c": 2}]}
+    assert tomllib.loads(configuration.write(document)) == document
+
+
+def test_routers_advertise_the_prefix_of_the_link() -> None:
+    text = configuration.router_advertisements(LAYOUT.links[1])
+    assert text.startswith("interface mobile {")
+    assert "prefix 2001:db8:2::/64" in text
