@@ -52,7 +52,7 @@ def watch(interface: str | None, handle: Handle, started: Callable[[], None]) ->
 def read(path: Path, handle: Handle) -> None:
     """What a pcap or pcapng file holds. Raises Failure."""
     try:
-        with PcapReader(str(path)) as packets:
+        with path.open("rb") as file, PcapReader(file) as packets:
             for packet in packets:
                 _pass(packet, handle)
     except OSError as error:

@@ -51,7 +51,7 @@ def state_directory(patient: Patient) -> Finding:
     if os.access(directory, os.W_OK):
         return ok(f"{directory} can be written")
     if os.geteuid() != 0:
-        raise CannotTellError(f"whether the agent can write {directory}", AS_ROOT)
+        raise CannotTellError(f"only root can see whether {directory} can be written", AS_ROOT)
     return problem(
         f"{directory} cannot be written: a restarted agent has forgotten its bindings",
         "mount it for writing, or name another place under [paths] state",

@@ -34,6 +34,9 @@ def _interface(index: int | None) -> Text:
 
 def _nodes(status: Status) -> Table:
     drawn = table("NODE", "ADDRESS", "")
+    addresses = [node.home_address for node in status.nodes]
+    addresses += [binding.care_of_address for node in status.nodes for binding in node.bindings]
+    drawn.columns[1].width = max(map(len, addresses))  # an address is never folded, for somebody wants to copy it
     for node in status.nodes:
         bound = None if node.bindings else Text("not registered", style=QUIET)
         drawn.add_row(_name(node), cell(node.home_address, Text("home address", style=QUIET)), bound)

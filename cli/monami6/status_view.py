@@ -21,6 +21,9 @@ _WITH_HOME_AGENT = {
     "no link": "No link to",
 }
 
+_ADDRESS_WIDTH = 32
+"""At least; an address is never folded, for somebody wants to copy it."""
+
 _SECURITY = {"auth-option": "authenticated by a shared key (RFC 4285)"}
 
 
@@ -59,6 +62,7 @@ def _lines(status: Status) -> Iterator[Text]:
 
 def _links(status: Status) -> Table:
     drawn = table("LINK", "CARE-OF ADDRESS", "STATE")
+    drawn.columns[1].width = max(_ADDRESS_WIDTH, *(len(link.care_of_address or "") for link in status.links))
     for link in status.links:
         drawn.add_row(_name(link), _address(link, status.at), _state(link, status.at))
     return drawn

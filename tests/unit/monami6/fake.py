@@ -1,0 +1,131 @@
+"""A control socket that answers as it is told, and what an agent and a home agent would say there."""
+
+import json
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from home_agent.core.status import BindingStatus, NodeStatus
+from home_agent.core.status import Status as HomeAgentStatus
+from mn_agent.core.status import DefaultTraffic, LinkStatus, Registered, Status
+
+NOW = 1795442592.0
+"""2026-11-23 14:03:12 UTC."""
+
+
+class FakeDaemon(AbstractContextManager["FakeDaemon"]):
+    """`answers`: what to send for each method, octet by octet, before closing; None never answers."""
+
+    def __init__(self, path: Path, answers: Mapping[str, bytes | None]) -> None:
+        self.path = path
+        self.answers = dict(answers)
+        self.requests: list[dict[str, Any]] = []
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        self._socket.bind(str(self.path))
+        self._socket.listen()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:  # shut down
+                return
+            with connection, connection.makefile("rb") as lines:
+                request = json.loads(lines.readline())
+                self.requests.append(request)
+                answer = self.answers[request["method"]]
+                if answer is None:
+                    lines.read()  # until the client gives up
+                else:
+                    connection.sendall(answer)
+
+
+def result(value: object) -> bytes:
+    """A line that the daemons would write."""
+    return b'{"version":1,"result":' + msgspec.json.encode(value) + b"}\n"
+
+
+def refusal(kind: str, text: str) -> bytes:
+    return b'{"version":1,"error":' + json.dumps({"kind": kind, "text": text}).encode() + b"}\n"
+
+
+def link(name: str = "office", **changes: Any) -> LinkStatus:
+    usual: dict[str, Any] = {
+        "name": name,
+        "interface": "eth0",
+        "kind": "ethernet",
+        "bid": 1,
+        "care_of_address": "2001:db8:1::10",
+        "state": "registered",
+        "since": NOW - 300,
+        "until": NOW + 240,
+        "carries_default": True,
+        "priority": 2,
+        "problem": None,
+    }
+    return LinkStatus(**usual | changes)
+
+
+def status(**changes: Any) -> Status:
+    usual: dict[str, Any] = {
+        "home_address": "2001:db8:aaaa::100",
+        "home_agent": "2001:db8:f::2",
+        "identity": "laptop@example.org",
+        "security": "auth-option",
+        "registration": registered(),
+        "default": DefaultTraffic(link="office", since=NOW - 120, why="it is the only registered link", pinned=None),
+        "links": [link()],
+        "troubles": {},
+        "counters": {"tunnelled": 7, "not_from_home_agent": 0},
+        "version": "0.1.0",
+        "pid": 4711,
+        "at": NOW,
+    }
+    return Status(**usual | changes)
+
+
+def registered(**changes: Any) -> Registered:
+    usual: dict[str, Any] = {
+        "state": "registered",
+        "since": NOW - 300,
+        "until": NOW + 240,
+        "care_of_addresses": "several",
+        "problem": None,
+    }
+    return Registered(**usual | changes)
+
+
+def home_agent_status(**changes: Any) -> HomeAgentStatus:
+    binding = BindingStatus(
+        bid=1, care_of_address="2001:db8:1::10", priority=2, since=NOW - 300, until=NOW + 240, preferred=True
+    )
+    laptop = NodeStatus(
+        name="laptop", identity="laptop@example.org", home_address="2001:db8:aaaa::100", bindings=[binding]
+    )
+    usual: dict[str, Any] = {
+        "address": "2001:db8:f::2",
+        "prefixes": ["2001:db8:aaaa::/48"],
+        "interface": 1,
+        "nodes": [laptop],
+        "troubles": {},
+        "counters": {"tunnelled": 7, "spoofed_inner_source": 0},
+        "version": "0.1.0",
+        "pid": 4712,
+        "at": NOW,
+    }
+    return HomeAgentStatus(**usual | changes)

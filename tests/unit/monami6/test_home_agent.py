@@ -1,0 +1,115 @@
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from home_agent.__main__ import main
+from home_agent.core.status import BindingStatus, NodeStatus
+from monami6.exits import FAILED, NOT_RUNNING
+from tests.unit.monami6.fake import NOW, FakeDaemon, home_agent_status, result
+
+Run = Callable[..., Result]
+
+LONG = "2001:db8:1234:5678:9abc:def0:1234:5678"
+
+
+def run(path: Path, *options: str) -> Result:
+    return CliRunner().invoke(main, ["status", "--socket", str(path), *options], prog_name="monami6-ha")
+
+
+def shown(path: Path, **changes: Any) -> str:
+    with FakeDaemon(path, {"status": result(home_agent_status(**changes))}):
+        done = run(path)
+    assert (done.exit_code, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_it_shows_nodes_with_their_bindings(socket_path: Path) -> None:
+    text = shown(socket_path)
+    for part in (
+        "Home agent 2001:db8:f::2 on lo",
+        "for home addresses in 2001:db8:aaaa::/48",
+        "laptop",
+        "laptop@example.org",
+        "2001:db8:aaaa::100",
+        "BID 1",
+        "2001:db8:1::10",
+        "priority 2",
+        "preferred",
+        "since 13:58:12, 5 min",
+        "until 14:07:12, in 4 min",
+    ):
+        assert part in text
+
+
+def test_a_node_without_bindings_and_one_without_identifiers(socket_path: Path) -> None:
+    plain = BindingStatus(
+        bid=None, care_of_address="2001:db8:2::10", priority=None, since=NOW, until=NOW + 60, preferred=False
+    )
+    nodes = [
+        NodeStatus(name="away", identity="a@example.org", home_address="2001:db8:aaaa::1", bindings=[]),
+        NodeStatus(name="old", identity="o@example.org", home_address="2001:db8:aaaa::2", bindings=[plain]),
+    ]
+    text = shown(socket_path, nodes=nodes)
+    assert "not registered" in text
+    assert "one binding" in text
+    assert "priority" not in text
+    assert "preferred" not in text
+
+
+@pytest.mark.parametrize(
+    ("interface", "text"),
+    [(None, "no interface: none has that address"), (9999999, "interface 9999999, which cannot be seen from here")],
+)
+def test_an_interface_that_is_not_there_or_not_here(socket_path: Path, interface: int | None, text: str) -> None:
+    assert text in shown(socket_path, interface=interface, nodes=[])
+
+
+def test_the_index_is_of_this_machine(socket_path: Path) -> None:
+    assert socket.if_indextoname(1) in shown(socket_path)
+
+
+def test_troubles_and_drops_by_reason(socket_path: Path) -> None:
+    text = shown(
+        socket_path, troubles={"kernel": "no"}, counters={"spoofed_inner_source": 3, "unknown node": 5, "tunnelled": 1}
+    )
+    assert "kernel: no" in text
+    assert "5 unknown node" in text
+    assert "3 spoofed inner source" in text
+    assert "tunnelled" not in text
+
+
+def test_it_fits_80_columns(socket_path: Path) -> None:
+    binding = BindingStatus(
+        bid=65535, care_of_address=LONG, priority=127, since=NOW - 90000, until=NOW + 90000, preferred=True
+    )
+    node = NodeStatus(name="laptop", identity="laptop@example.org", home_address=LONG, bindings=[binding])
+    lines = shown(socket_path, nodes=[node]).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(LONG in line for line in lines) == 2
+
+
+def test_json_is_the_home_agents_answer(socket_path: Path) -> None:
+    with FakeDaemon(socket_path, {"status": b'{"version":1,"result":{"schema":1,"x":1.0}}\n'}):
+        assert run(socket_path, "--json").stdout_bytes == b'{"schema":1,"x":1.0}\n'
+
+
+def test_without_a_home_agent(socket_path: Path) -> None:
+    done = run(socket_path)
+    assert done.exit_code == NOT_RUNNING
+    assert "systemctl start monami6-ha" in done.stderr
+
+
+def test_a_home_agent_of_another_version(socket_path: Path) -> None:
+    with FakeDaemon(socket_path, {"status": result({"schema": 7})}):
+        assert run(socket_path).exit_code == FAILED
+
+
+def test_without_a_command_it_still_serves(tmp_path: Path) -> None:
+    missing = tmp_path / "home-agent.toml"
+    done = CliRunner().invoke(main, ["--config", str(missing)])
+    assert done.exit_code == 2
+    assert str(missing) in done.stderr

@@ -1,0 +1,64 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+import pytest
+from click.testing import CliRunner, Result
+
+from monami6.__main__ import COMMANDS, main
+
+Run = Callable[..., Result]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there_and_explains_itself(run: Run, name: str) -> None:
+    done = run(name, "--help")
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"Usage: monami6 {name}")
+
+
+def test_help_lists_commands_and_exit_codes(run: Run) -> None:
+    text = run("--help").stdout
+    for name in COMMANDS:
+        assert f"\n  {name} " in text
+    for line in ("     0  done", "     3  timed out\n", "8  the agent is not running\n"):
+        assert line in text
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").stdout == f"monami6, version {version('monami6')}\n"
+
+
+def test_an_unknown_command_is_wrong_usage(run: Run) -> None:
+    assert run("statsu").exit_code == 2
+
+
+def test_the_socket_has_a_default() -> None:
+    assert "/run/monami6/agent.sock" in CliRunner().invoke(main, ["--help"]).stdout
+
+
+def test_it_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "monami6", "--version"], capture_output=True, text=True, check=True)
+    assert version("monami6") in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [("bash", "complete -o nosort -F"), ("zsh", "#compdef monami6"), ("fish", "complete --no-files --command monami6")],
+)
+def test_completion_scripts_call_this_program(run: Run, shell: str, line: str) -> None:
+    done = run("completion", shell)
+    assert done.exit_code == 0
+    assert line in done.stdout
+    assert f"_MONAMI6_COMPLETE={shell}_complete" in done.stdout
+
+
+def test_completion_help_says_how_to_install(run: Run) -> None:
+    assert (
+        "monami6 completion bash > ~/.local/share/bash-completion/completions/monami6" in run("completion", "-h").stdout
+    )
+
+
+def test_other_shells_are_wrong_usage(run: Run) -> None:
+    assert run("completion", "tcsh").exit_code == 2

@@ -1,0 +1,215 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import Result
+
+from mn_agent.core.status import DefaultTraffic
+from monami6.exits import FAILED, NOT_RUNNING, TIMED_OUT
+from tests.unit.monami6.fake import NOW, FakeDaemon, link, refusal, registered, result, status
+
+Run = Callable[..., Result]
+
+LONG = "2001:db8:1234:5678:9abc:def0:1234:5678"
+
+
+def shown(run: Run, path: Path, **changes: Any) -> str:
+    with FakeDaemon(path, {"status": result(status(**changes))}):
+        done = run("status")
+    assert done.exit_code == 0, done.output
+    assert not done.stderr
+    return done.stdout
+
+
+def test_it_says_with_whom_since_when_and_until_when(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path)
+    assert "Registered with home agent 2001:db8:f::2" in text
+    assert "since 13:58:12, 5 min; until 14:07:12, in 4 min" in text
+    assert "Home address 2001:db8:aaaa::100 of laptop@example.org" in text
+
+
+def test_it_says_which_link_carries_the_traffic_and_why(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path)
+    assert "Default traffic: office, since 14:01:12, 2 min\n  because it is the only registered link" in text
+    assert "pinned" not in text
+
+
+def test_a_pinned_link_is_said_to_be_pinned(run: Run, socket_path: Path) -> None:
+    default = DefaultTraffic(link="office", since=NOW, why="it was asked for", pinned="office")
+    assert "pinned to office; `monami6 switch --auto`" in shown(run, socket_path, default=default)
+
+
+def test_each_link_has_interface_kind_address_identifier_and_state(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path)
+    for part in (
+        "office",
+        "eth0, ethernet",
+        "2001:db8:1::10",
+        "BID 1",
+        "registered",
+        "since 13:58:12",
+        "default traffic",
+    ):
+        assert part in text
+
+
+def test_a_link_that_is_not_used_says_why(run: Run, socket_path: Path) -> None:
+    unusable = link(
+        "lte", interface="wwan0", kind="lte", bid=3, care_of_address=None, state="unusable", until=None,
+        carries_default=False, priority=None, problem="no default router",
+    )  # fmt: skip
+    lines = shown(run, socket_path, links=[unusable]).splitlines()
+    row = next(at for at, line in enumerate(lines) if line.startswith("lte"))
+    assert lines[row].split() == ["lte", "none", "unusable"]
+    assert lines[row + 1].split()[:4] == ["wwan0,", "lte", "BID", "3"]
+    assert "no default router" in lines[row + 2]
+
+
+def test_what_nobody_knows_is_unknown_and_not_no(run: Run, socket_path: Path) -> None:
+    text = shown(
+        run,
+        socket_path,
+        registration=registered(since=None, until=None),
+        default=DefaultTraffic(link="office", since=None, why="it is the only registered link", pinned=None),
+        links=[link(since=None)],
+    )
+    assert text.count("since when is unknown") == 3
+    assert "until when is unknown" in text
+
+
+def test_without_a_registration_there_is_no_since(run: Run, socket_path: Path) -> None:
+    nothing = registered(state="no link", since=None, until=None)
+    default = DefaultTraffic(link=None, since=None, why="no link is registered", pinned=None)
+    text = shown(run, socket_path, registration=nothing, default=default, links=[])
+    assert "No link to home agent" in text
+    assert "Default traffic: carried by no link: no link is registered" in text
+    assert "unknown" not in text
+
+
+def test_a_home_agent_that_takes_one_address_and_refuses_is_told(run: Run, socket_path: Path) -> None:
+    problem = "the home agent does not serve us: not home subnet (132)"
+    registration = registered(state="refused", since=None, until=None, care_of_addresses="one", problem=problem)
+    text = shown(run, socket_path, registration=registration)
+    assert "Refused by home agent" in text
+    assert problem in text
+    assert "one link at a time" in text
+
+
+def test_a_state_that_is_new_is_shown_as_it_is(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, registration=registered(state="roaming"), security="quantum")
+    assert "roaming: home agent" in text
+    assert "quantum" in text
+
+
+def test_troubles_and_drops_are_told_and_zeros_not(run: Run, socket_path: Path) -> None:
+    text = shown(
+        run,
+        socket_path,
+        troubles={"state file": "No space left on device"},
+        counters={"tunnelled": 9, "not_from_home_agent": 12, "bad checksum": 30, "none": 0},
+    )
+    assert "state file: No space left on device" in text
+    assert text.index("30 bad checksum") < text.index("12 not from home agent")
+    assert "tunnelled" not in text
+    assert "none" not in text
+
+
+def test_nothing_dropped_is_not_mentioned(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, counters={"tunnelled": 9, "bad checksum": 0})
+    assert "Dropped" not in text
+    assert "Troubles" not in text
+
+
+def test_it_fits_80_columns_and_cuts_nothing(run: Run, socket_path: Path) -> None:
+    problem = "somebody else has its address (duplicate address detection failed)"
+    links = [
+        link("office", care_of_address=LONG),
+        link("wlan0", interface="wlp0s20f3u1u2u3", kind="wifi", bid=12345, care_of_address=LONG, problem=problem),
+    ]
+    why = "it is the best registered link in the configured order"
+    text = shown(
+        run,
+        socket_path,
+        home_address=LONG,
+        home_agent=LONG,
+        links=links,
+        default=DefaultTraffic(link="office", since=NOW - 200_000, why=why, pinned="office"),
+    )
+    lines = text.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert sum(LONG in line for line in lines) == 4
+    words = " ".join(text.split())
+    assert why in words
+    for word in (*problem.split(), "wlp0s20f3u1u2u3"):
+        assert word in text
+
+
+def test_markup_in_a_name_is_only_text(run: Run, socket_path: Path) -> None:
+    assert "[bold]x[/bold]" in shown(run, socket_path, troubles={"[bold]x[/bold]": "odd"})
+
+
+@pytest.mark.parametrize(("name", "is_coloured"), [("FORCE_COLOR", True), ("", False)])
+def test_colours_are_for_terminals(
+    run: Run, socket_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, is_coloured: bool
+) -> None:
+    if name:
+        monkeypatch.setenv(name, "1")
+    assert ("\x1b[" in shown(run, socket_path)) is is_coloured
+
+
+def test_no_color_is_honoured(run: Run, socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in shown(run, socket_path)
+
+
+def test_json_is_the_agents_answer_octet_by_octet(run: Run, socket_path: Path) -> None:
+    written = b'{"schema":1,"at":1.0e9,"new":[ 1 ],"name":"\xc3\xa4\\u00e4"}'
+    with FakeDaemon(socket_path, {"status": b'{"version":1,"result":' + written + b"}\n"}):
+        done = run("status", "--json")
+    assert done.stdout_bytes == written + b"\n"
+    assert done.exit_code == 0
+
+
+def test_json_has_its_schema_version_inside(run: Run, socket_path: Path) -> None:
+    with FakeDaemon(socket_path, {"status": result(status())}):
+        assert json.loads(run("status", "--json").stdout)["schema"] == 1
+
+
+def test_what_a_newer_agent_says_beyond_is_left_out(run: Run, socket_path: Path) -> None:
+    more = msgspec.to_builtins(status()) | {"flows": []}
+    with FakeDaemon(socket_path, {"status": result(more)}):
+        assert run("status").exit_code == 0
+
+
+@pytest.mark.parametrize("answer", [{"schema": 2}, {"schema": 1}, {}, msgspec.to_builtins(status()) | {"links": {}}])
+def test_an_agent_of_another_version_is_told_apart(run: Run, socket_path: Path, answer: object) -> None:
+    with FakeDaemon(socket_path, {"status": result(answer)}):
+        done = run("status")
+    assert done.exit_code == FAILED
+    assert "restart" in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_without_an_agent_it_says_how_to_start_one(run: Run, options: list[str]) -> None:
+    done = run("status", *options)
+    assert done.exit_code == NOT_RUNNING
+    assert "systemctl start monami6d" in done.stderr
+    assert not done.stdout
+
+
+def test_an_error_goes_to_stderr(run: Run, socket_path: Path) -> None:
+    with FakeDaemon(socket_path, {"status": refusal("method", "no method status")}):
+        done = run("status")
+    assert (done.exit_code, done.stdout) == (FAILED, "")
+    assert "no method status" in done.stderr
+
+
+def test_an_agent_that_hangs_is_given_up(run: Run, socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monami6.client.Client.ask.__defaults__", (0.1,))
+    with FakeDaemon(socket_path, {"status": None}):
+        assert run("status").exit_code == TIMED_OUT
