@@ -81,7 +81,6 @@ def run(lab: Lab, tell: Callable[[str], None], *, capture: bool) -> tuple[list[R
             stack.enter_context(captured)
         traffic = stack.enter_context(lab.traffic())
         time.sleep(_SETTLE_S)
-        results: list[Result] = []
         starts, end_ns = [], time.time_ns()
         for number, step in enumerate(STEPS, 1):
             tell(f"{number}/{len(STEPS)} {step.name}: {step.title}")
@@ -89,15 +88,21 @@ def run(lab: Lab, tell: Callable[[str], None], *, capture: bool) -> tuple[list[R
             step.act(lab)
             time.sleep(_STEP_S)
             end_ns = time.time_ns()
-            results += _results(traffic, *starts[-1], end_ns)
-            tell("    " + "; ".join(map(_text, results[-2:])))
+            time.sleep(_ARRIVE_S)
+            tell("    " + "; ".join(map(_text, _results(traffic, *starts[-1], end_ns))))
+        # Once more: a TCP stall may have lasted longer than its step
+        ends = [start for _, start in starts[1:]] + [end_ns]
+        results = [
+            result
+            for (name, start_ns), step_end_ns in zip(starts, ends, strict=True)
+            for result in _results(traffic, name, start_ns, step_end_ns)
+        ]
         records = {direction: traffic.record(direction) for direction in (UP, DOWN)}
     links = captured.links() if captured is not None else {}
     return results, Timeline(starts, end_ns, records, links)
 
 
 def _results(traffic: Traffic, step: str, start_ns: int, end_ns: int) -> list[Result]:
-    time.sleep(_ARRIVE_S)
     return [
         Result(
             step,
