@@ -30,7 +30,7 @@ class Capture:
     """Captures on all links of a lab while the context lasts; afterwards `links` has the result."""
 
     def __init__(self, lab: Lab) -> None:
-        require(["tcpdump"])
+        require(["dumpcap"])
         self._files = {link.name: lab.directory / f"{link.name}.pcap" for link in lab.layout.links}
         self._lab = lab
         self._running: list[subprocess.Popen[str]] = []
@@ -48,15 +48,15 @@ class Capture:
         self._stop()
 
     def _start(self, link: str, file: Path) -> None:
-        # As root, because tcpdump's own user could not write there
-        options = ["-i", MOBILE_SIDE, "-n", "-s", str(_SNAP_OCTETS), "-Z", "root", "-w", str(file)]
-        argv = self._lab.command(link, "tcpdump", *options, _FILTER)
+        # tcpdump would become another user, which it can't do in a user namespace
+        options = ["-i", MOBILE_SIDE, "-q", "-P", "-s", str(_SNAP_OCTETS), "-f", _FILTER, "-w", str(file)]
+        argv = self._lab.command(link, "dumpcap", *options)
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self._running.append(process)
         assert process.stderr is not None
         said = []
         for line in process.stderr:
-            if "listening on" in line:
+            if line.startswith("File: "):
                 return
             said.append(line)
         raise LabError("".join(said).strip())

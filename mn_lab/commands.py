@@ -5,8 +5,8 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 
-TOOLS = {"ip": "iproute2", "nft": "nftables", "radvd": "radvd", "sysctl": "procps"}
-"""What a lab needs, and the Debian package that has it."""
+TOOLS = {"dumpcap": "tshark", "ip": "iproute2", "nft": "nftables", "sysctl": "procps"}
+"""Programs in Debian packages of other names."""
 
 
 class LabError(Exception):

@@ -5,7 +5,6 @@ What is needed to find a running lab again is in one file of its directory, so t
 
 import json
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -284,8 +283,7 @@ def take_down(prefix: str = DEFAULT_PREFIX) -> bool:
     layout = plan(state["links"] if state else DEFAULT_LINKS, prefix)
     there = network.existing(layout.namespaces.values())
     network.remove(there)
-    with suppress(FileNotFoundError):
-        shutil.rmtree(directory)
+    place.empty_directory(directory)
     return state is not None or bool(there)
 
 

@@ -1,9 +1,14 @@
 """Where a lab keeps its files, and what it is allowed to do."""
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from mn_lab.commands import LabError
+
+HOLDER = "holder.json"
+"""The one file of a lab's directory that is not the lab's but its user namespace's (mn_lab/rootless.py)."""
 
 _CAP_SYS_ADMIN = 21
 
@@ -19,10 +24,24 @@ def directory(prefix: str) -> Path:
 
 
 def open_directory(path: Path) -> None:
-    """Make it if need be. Raises LabError when it is somebody else's."""
-    path.mkdir(mode=0o755, exist_ok=True)
+    """Make it if need be. Raises LabError when that can't be, or it is somebody else's."""
+    try:
+        path.mkdir(mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"{path}: {error.strerror}") from None
     if path.is_symlink() or path.stat().st_uid != os.geteuid():
         raise LabError(f"{path} belongs to somebody else")
+
+
+def empty_directory(path: Path) -> None:
+    """Remove what a lab left there, and the directory too, unless its user namespace still needs it."""
+    for file in path.glob("*"):
+        if file.is_dir():
+            shutil.rmtree(file)
+        elif file.name != HOLDER:
+            file.unlink()
+    with suppress(OSError):
+        path.rmdir()
 
 
 def outer_uid() -> int:

@@ -16,7 +16,6 @@ from mn_lab import place, processes
 from mn_lab.commands import LabError, require
 from mn_lab.processes import Process
 
-_HOLDER = "holder.json"
 _NAMESPACES = ("--user", "--mount", "--net", "--pid")
 
 # It tells its number outside, mounts a new /run with the lab's directory in it, and then does nothing. Processes that
@@ -30,9 +29,8 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p "$1"
 mount --no-canonicalize --bind /proc/self/fd/3 "$1"
 exec 3<&-
-trap '' CHLD
 echo "$pid"
-exec sleep infinity > /dev/null 2>&1
+exec env --ignore-signal=CHLD sleep infinity > /dev/null 2>&1
 """
 
 
@@ -45,7 +43,7 @@ def make(prefix: str) -> None:
     place.open_directory(directory)
     try:
         number = _hold(directory)
-        (directory / _HOLDER).write_text(json.dumps(astuple(Process.find(number))))
+        (directory / place.HOLDER).write_text(json.dumps(astuple(Process.find(number))))
     except BaseException:
         end(prefix)
         raise
@@ -110,6 +108,6 @@ def end(prefix: str) -> bool:
 
 def _holder(directory: Path) -> Process | None:
     with suppress(FileNotFoundError, ValueError):
-        holder = Process(*json.loads((directory / _HOLDER).read_text()))
+        holder = Process(*json.loads((directory / place.HOLDER).read_text()))
         return holder if holder.runs else None
     return None

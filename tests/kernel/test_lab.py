@@ -17,7 +17,7 @@ from mn_lab import network, place
 from mn_lab.commands import LabError
 from mn_lab.lab import Lab, take_down
 from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS, plan
-from tests.kernel.unprivileged import as_nobody, nobody_may_make_namespaces
+from tests.kernel.unprivileged import nobody_may_make_namespaces, run_as_nobody
 
 PROGRAM = [sys.executable, "-m", "monami6", "lab"]
 LINKS = ("ethernet", "wifi", "lte")
@@ -229,7 +229,7 @@ def test_a_user_without_privileges_can_have_a_lab(prefix: str) -> None:
         set -e
         m() {{ {shlex.join([sys.executable, "-m", "monami6"])} "$@"; }}
         lab() {{ m lab --prefix {prefix} "$@"; }}
-        trap 'lab down' EXIT
+        trap 'lab down; ls -A "$XDG_RUNTIME_DIR"' EXIT
         id -un
         lab up --links wifi,lte --json
         lab exec mn -- ping -q -c 1 {CORRESPONDENT_ADDRESS}
@@ -237,7 +237,7 @@ def test_a_user_without_privileges_can_have_a_lab(prefix: str) -> None:
         lab exec mn -- ip -br link show wlan0
         lab up 2>&1 || true
     """
-    done = subprocess.run(as_nobody(script), capture_output=True, text=True, check=False)
+    done = run_as_nobody(script)
     assert done.returncode == 0, done.stderr
     user, _, rest = done.stdout.partition("\n")
     assert user == "nobody"
@@ -246,5 +246,6 @@ def test_a_user_without_privileges_can_have_a_lab(prefix: str) -> None:
     assert " 0% packet loss" in rest[end:]
     assert "NO-CARRIER" in rest[end:]
     assert "end it by 'monami6 lab down'" in rest[end:]
-    assert done.stdout.endswith("The lab is down.\n")
-    assert not Path(description["directory"]).exists()
+    assert done.stdout.endswith("The lab is down.\n"), "and nothing is left"
+    left = subprocess.run(["pgrep", "-f", description["directory"]], capture_output=True, check=False)
+    assert left.stdout == b""

@@ -4,11 +4,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
 
 _SETPRIV = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--reset-env"]
-_ASIDE = "/tmp/monami6-as-nobody"
 
 
 def nobody_may_make_namespaces() -> bool:
@@ -17,26 +17,40 @@ def nobody_may_make_namespaces() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def as_nobody(script: str) -> list[str]:
-    """The command line that runs a shell script as nobody, in a mount namespace where that user can read this Python
-    and this checkout, wherever they are.
+def run_as_nobody(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script as nobody, in a mount namespace where that user can read this Python and this checkout,
+    wherever they are, and has a runtime directory.
     """
-    needed = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), ROOT}
-    closed = {parent for path in needed if (parent := _closed_parent(path)) is not None}
-    aside = {path: f"{_ASIDE}/{number}" for number, path in enumerate(sorted(needed))}
-    prepare = ["set -e", f"mkdir -p {_ASIDE}", f"mount -t tmpfs -o mode=755 none {_ASIDE}"]
-    prepare += [f"mkdir {place}; mount --bind {path} {place}" for path, place in aside.items()]
-    prepare += [f"mount -t tmpfs -o mode=755 none {parent}" for parent in sorted(closed)]
-    prepare += [
-        f"mkdir -p {path}; mount --bind {place} {path}"
-        for path, place in aside.items()
-        if any(path.is_relative_to(parent) for parent in closed)
-    ]
-    path = f"PATH={Path(sys.prefix) / 'bin'}:/usr/bin:/bin PYTHONPATH={ROOT}:{ROOT / 'cli'}"
-    run = f"cd /; exec {shlex.join(_SETPRIV)} env {path} sh -c {shlex.quote(script)}"
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", "\n".join([*prepare, run])]
+    with TemporaryDirectory(dir="/tmp") as aside:
+        shell = ["sh", "-c", "\n".join(["set -e", *_preparation(aside), f"cd /; exec {_become_nobody(aside, script)}"])]
+        command = ["unshare", "--mount", "--propagation", "private", *shell]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _preparation(aside: str) -> list[str]:
+    """Put what is needed aside, open what is closed on the way there, and put it back."""
+    needed = sorted({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), ROOT})
+    closed = sorted({parent for path in needed if (parent := _closed_parent(path)) is not None})
+    hidden = [path for path in needed if any(path.is_relative_to(parent) for parent in closed)]
+    commands = [f"mount -t tmpfs -o mode=755 none {aside}"]
+    for number, path in enumerate(hidden):
+        commands += [f"mkdir {aside}/{number}", f"mount --bind {path} {aside}/{number}"]
+    commands += [f"mount -t tmpfs -o mode=755 none {parent}" for parent in closed]
+    for number, path in enumerate(hidden):
+        commands += [f"mkdir -p {path}", f"mount --bind {aside}/{number} {path}"]
+    return [*commands, f"mkdir {aside}/run", f"chown nobody {aside}/run"]
 
 
 def _closed_parent(path: Path) -> Path | None:
     """The first directory on the way that others may not enter."""
     return next((parent for parent in [*reversed(path.parents), path] if not parent.stat().st_mode & 0o001), None)
+
+
+def _become_nobody(aside: str, script: str) -> str:
+    environment = {
+        "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'cli'}",
+        "XDG_RUNTIME_DIR": f"{aside}/run",
+    }
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    return shlex.join([*_SETPRIV, "env", *variables, "sh", "-c", script])
