@@ -17,6 +17,8 @@ from monami6.checks import Check, Finding, Patient, ok, warning
 TUNNEL, MOBILITY_HEADER = 41, 135
 _CARRIES = {TUNNEL: "tunnelled packets", MOBILITY_HEADER: "mobility messages"}
 FAMILIES = ("ip6", "inet")
+AGENTS_PRIORITY = -300
+"""Of the agent's own chain in prerouting (raw)."""
 
 _LWTUNNEL_HOOKS = Path("/proc/sys/net/netfilter/nf_hooks_lwtunnel")
 
@@ -55,16 +57,25 @@ def to_home_agent(patient: Patient) -> Finding:
 def reverse_path(patient: Patient) -> Finding:
     """A filter that takes packets only by the link that answers to them would take.
 
-    In prerouting it sees the outside of the tunnel, and passes whatever comes by a link with a default route. In input
-    it sees the inside: answers leave by one link, but packets may come by each of them.
+    The agent sends what comes out of a tunnel on to an address of its own, and from there on answers would leave by the
+    link that carries the traffic; a filter that looks before that finds the link of each care-of address.
     """
-    for chain in _base_chains(patient.ruleset, "input"):
-        if any(_is_strict_path_filter(rule) for rule in _rules(patient.ruleset, chain)):
+    for chain in _base_chains(patient.ruleset, "prerouting", "input"):
+        looks_before = chain["hook"] == "prerouting" and chain["prio"] <= AGENTS_PRIORITY
+        if not looks_before and any(_is_strict_path_filter(rule) for rule in _rules(patient.ruleset, chain)):
             return warning(
                 f"{_name(chain)} drops what comes by another link than the one that carries the traffic",
-                "delete the rule with `fib saddr . iif` there, or move it to a prerouting chain",
+                _PATH_REMEDY[chain["hook"]].format(place=_place(chain), home_agent=patient.home_agent),
             )
-    return ok("no filter takes packets for the home address by one link only")
+    return ok("no filter takes packets by one link only")
+
+
+_AND_IN_FILES = "and the same in the firewall's own files"
+_PATH_REMEDY = {
+    "prerouting": "nft 'insert rule {place} ip6 saddr {home_agent} accept', "
+    f"{_AND_IN_FILES}; with firewalld: IPv6_rpfilter=loose",
+    "input": "leave `iif` out of the rule with `fib saddr` there: then any way back will do",
+}
 
 
 def _finding(patient: Patient, hook: str, side: str) -> Finding:
@@ -82,12 +93,11 @@ def _dropped(chain: Mapping[str, Any], passing: Mapping[int, Passes], which: str
     blocked = [protocol for protocol, passes in passing.items() if passes is not Passes.EVERYTHING]
     numbers = ", ".join(str(protocol) for protocol in blocked)
     protocols = f"{{ {numbers} }}" if len(blocked) > 1 else numbers
-    place = f"{chain['family']} {chain['table']} {chain['name']}"
     kept = "only answers" if min(passing.values()) is Passes.REPLIES else "none"
     return warning(
         f"{_name(chain)} drops what no rule accepts: of {' and '.join(_CARRIES[protocol] for protocol in blocked)} "
         f"(protocol {numbers}) {kept} would pass",
-        f"nft 'insert rule {place} {which} meta l4proto {protocols} accept', and the same in the firewall's own files",
+        f"nft 'insert rule {_place(chain)} {which} meta l4proto {protocols} accept', {_AND_IN_FILES}",
     )
 
 
@@ -104,6 +114,10 @@ def _base_chains(ruleset: Ruleset, *hooks: str) -> list[dict[str, Any]]:
 
 def _name(chain: Mapping[str, Any]) -> str:
     return f"chain {chain['name']} of table {chain['family']} {chain['table']}"
+
+
+def _place(chain: Mapping[str, Any]) -> str:
+    return f"{chain['family']} {chain['table']} {chain['name']}"
 
 
 def _rules(ruleset: Ruleset, chain: Mapping[str, Any]) -> Iterator[Rule]:

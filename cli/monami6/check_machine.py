@@ -10,14 +10,24 @@ from functools import cache
 from pathlib import Path
 
 from mip6.linux.nftables import LIBRARY
-from monami6.checks import CannotTellError, Check, Finding, Patient, ok, problem, warning
+from monami6.checks import (
+    CAP_NET_ADMIN,
+    CAP_NET_RAW,
+    CannotTellError,
+    Check,
+    Finding,
+    Patient,
+    effective_capabilities,
+    ok,
+    problem,
+    warning,
+)
 
 NEEDED_KERNEL = (6, 0)
 """The first with seg6 mode encap.red."""
 
 NEWER_KERNEL = "install a kernel of version 6.0 or newer, built with CONFIG_IPV6_SEG6_LWTUNNEL (Debian's are)"
 
-CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 TIME_ERROR = 5
 WINDOW_S = 7
 """How far a clock may be off (RFC 4285 section 6)."""
@@ -131,14 +141,11 @@ def privileges(patient: Patient) -> Finding:
     """Of the agent: routes and packet filter need the one, mobility messages the other."""
     pid = patient.status["pid"]
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        held = effective_capabilities(pid)
     except FileNotFoundError:
         raise CannotTellError(
-            f"process {pid} cannot be seen from here", "run the doctor outside of a container"
+            f"process {pid} cannot be seen from here", "run the doctor where the agent runs"
         ) from None
-    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
-    assert effective is not None  # Linux has had this line since 2.2
-    held = int(effective[1], 16)
     needed = {"CAP_NET_ADMIN": CAP_NET_ADMIN, "CAP_NET_RAW": CAP_NET_RAW}
     if missing := [name for name, bit in needed.items() if not held >> bit & 1]:
         return problem(

@@ -6,6 +6,7 @@ subject and name it in the CHECKS there.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ from mn_agent import config
 from mn_agent.core.settings import Settings
 from monami6.client import Client
 from monami6.exits import Failure
+
+CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
+
+AS_ROOT = "run the doctor as root"
 
 
 class Result(Enum):
@@ -139,13 +144,19 @@ class Patient:
     @cached_property
     def ruleset(self) -> list[dict[str, Any]]:
         """All of nftables, as its JSON objects."""
+        if not effective_capabilities("self") >> CAP_NET_ADMIN & 1:
+            raise CannotTellError("the packet filter may not be read", AS_ROOT)
         try:
             return Nftables().run("list ruleset")
         except OSError as error:
             raise CannotTellError(f"the packet filter cannot be read: {error}", AS_ROOT) from None
 
 
-AS_ROOT = "run the doctor as root"
+def effective_capabilities(pid: int | str) -> int:
+    """Of a process, as a bit mask. Raises FileNotFoundError when it cannot be seen."""
+    line = re.search(r"^CapEff:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert line is not None  # Linux has had it since 2.2
+    return int(line[1], 16)
 
 
 @dataclass(frozen=True, slots=True)

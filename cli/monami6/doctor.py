@@ -24,7 +24,7 @@ AREAS = {
 @click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # what cannot be read is a finding
     default=Path("/etc/monami6/agent.toml"),
     show_default=True,
     metavar="FILE",

@@ -237,14 +237,14 @@ def test_the_agent_needs_two_capabilities(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: str, expected: Result, words: str
 ) -> None:
     files = Files({"/proc/4711/status": f"Name:\tmonami6d\nCapPrm:\t0\nCapEff:\t{capabilities}\n"})
-    monkeypatch.setattr(check_machine, "Path", files)
+    monkeypatch.setattr(checks, "Path", files)
     found = check_machine.privileges(patient(tmp_path))
     assert found.result is expected
     assert words in found.found
 
 
 def test_an_agent_in_another_container_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_machine, "Path", Files({"/proc/4711/status": None}))
+    monkeypatch.setattr(checks, "Path", Files({"/proc/4711/status": None}))
     assert "4711" in why_unknown(check_machine.privileges, patient(tmp_path))
 
 
@@ -562,7 +562,7 @@ def chain(name: str = "input", **more: Any) -> dict[str, Any]:
 
 
 def base(hook: str = "input", policy: str = "drop", **more: Any) -> dict[str, Any]:
-    return chain(hook, type="filter", hook=hook, prio=0, policy=policy, **more)
+    return chain(hook, **{"type": "filter", "hook": hook, "prio": 0, "policy": policy} | more)
 
 
 def rule(*expressions: dict[str, Any], of: str = "input") -> dict[str, Any]:
@@ -682,23 +682,28 @@ def fib(*flags: str, result: str = "oif") -> dict[str, Any]:
         ([base(), rule(fib("saddr"), DROP)], Result.OK),
         ([base(), rule(fib("saddr", "iif"), ACCEPT)], Result.OK),
         ([base(), rule(fib("saddr", "iif", result="type"), DROP)], Result.OK),
-        ([base("prerouting"), rule(fib("saddr", "iif"), DROP, of="prerouting")], Result.OK),
+        ([base("prerouting", prio=10), rule(fib("saddr", "iif"), DROP, of="prerouting")], Result.WARNING),
+        ([base("prerouting", prio=-300), rule(fib("saddr", "iif"), DROP, of="prerouting")], Result.OK),
         ([], Result.OK),
     ],
 )
-def test_a_reverse_path_filter_inside_of_the_tunnel(
-    tmp_path: Path, ruleset: list[dict[str, Any]], expected: Result
-) -> None:
+def test_a_reverse_path_filter(tmp_path: Path, ruleset: list[dict[str, Any]], expected: Result) -> None:
     assert check_firewall.reverse_path(patient(tmp_path, ruleset=ruleset)).result is expected
 
 
-def test_a_packet_filter_that_may_not_be_read_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Closed:
+@pytest.mark.parametrize(
+    ("capabilities", "words"), [("0000000000001000", "nft is confused"), ("ffffffffffffefff", "may not be read")]
+)
+def test_a_packet_filter_that_cannot_be_read_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: str, words: str
+) -> None:
+    class Confused:
         def run(self, _commands: str) -> list[dict[str, Any]]:
-            raise NftablesError("Operation not permitted (you must be root)")
+            raise NftablesError("nft is confused")
 
-    monkeypatch.setattr(checks, "Nftables", Closed)
-    assert "you must be root" in why_unknown(check_firewall.reverse_path, patient(tmp_path))
+    monkeypatch.setattr(checks, "Nftables", Confused)
+    monkeypatch.setattr(checks, "Path", Files({"/proc/self/status": f"CapEff:\t{capabilities}\n"}))
+    assert words in why_unknown(check_firewall.reverse_path, patient(tmp_path))
 
 
 def test_without_an_agent_the_configuration_names_the_home_agent(tmp_path: Path) -> None:
