@@ -27,6 +27,7 @@ from mn_lab.layout import (
     HOME_AGENT_ADDRESS,
     MOBILE_NODE,
     MOBILE_SIDE,
+    command_line,
     plan,
 )
 from mn_lab.network import LinkAction
@@ -69,7 +70,7 @@ class Lab:
         """The lab that is up. Raises LabError when there is none."""
         state = _read_state(place.directory(prefix))
         if state is None:
-            raise LabError("no lab is up: start one by 'monami6 lab up'")
+            raise LabError(f"no lab is up: start one by '{command_line(prefix, 'up')}'")
         lab = cls(state["links"], prefix=prefix)
         lab.processes = {name: Process(*numbers) for name, numbers in state["processes"].items()}
         return lab
@@ -102,7 +103,8 @@ class Lab:
                 raise FileExistsError
             (self.directory / _STATE).touch(mode=0o644, exist_ok=False)
         except FileExistsError:
-            raise LabError("a lab is up already, or left from a crash: end it by 'monami6 lab down'") from None
+            remedy = f"end it by '{command_line(self.layout.prefix, 'down')}'"
+            raise LabError(f"a lab is up already, or left from a crash: {remedy}") from None
         self._save()
 
     def _configure(self) -> None:
@@ -117,7 +119,7 @@ class Lab:
 
     def down(self) -> None:
         """End everything that is in the lab, and remove it; nothing to do is fine."""
-        take_down(self.layout.prefix)
+        take_down(self.layout.prefix, [link.name for link in self.layout.links])
         self.processes = {}
 
     def __enter__(self) -> Self:
@@ -276,11 +278,13 @@ class Lab:
         new.replace(self.directory / _STATE)
 
 
-def take_down(prefix: str = DEFAULT_PREFIX) -> bool:
-    """End the lab that is up, or what a crash left of one; tells whether there was anything."""
+def take_down(prefix: str = DEFAULT_PREFIX, links: Sequence[str] = DEFAULT_LINKS) -> bool:
+    """End the lab that is up, or what a crash left of one; tells whether there was anything. `links`: what it had, for
+    the case that its own notes are lost.
+    """
     directory = place.directory(prefix)
     state = _read_state(directory)
-    layout = plan(state["links"] if state else DEFAULT_LINKS, prefix)
+    layout = plan(state["links"] if state else links, prefix)
     there = network.existing(layout.namespaces.values())
     network.remove(there)
     place.empty_directory(directory)

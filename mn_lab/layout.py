@@ -104,6 +104,12 @@ class Layout:
         raise NoSuchThingError(f"no node is called {node}; there are: {', '.join(self.nodes)}")
 
 
+def command_line(prefix: str, command: str) -> str:
+    """What to type to do something with a lab."""
+    option = "" if prefix == DEFAULT_PREFIX else f"--prefix {prefix} "
+    return f"monami6 lab {option}{command}"
+
+
 def plan(links: Sequence[str] = DEFAULT_LINKS, prefix: str = DEFAULT_PREFIX) -> Layout:
     """The lab with these links. Raises LayoutError when their names can't be."""
     if not re.fullmatch(r"m6-([a-z0-9]+-)?", prefix):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mn_lab import place, processes
 from mn_lab.commands import LabError, require
+from mn_lab.layout import command_line
 from mn_lab.processes import Process
 
 _NAMESPACES = ("--user", "--mount", "--net", "--pid")
@@ -39,7 +40,7 @@ def make(prefix: str) -> None:
     require(("unshare", "nsenter", "mount"))
     directory = place.directory(prefix)
     if _holder(directory) is not None:
-        raise LabError("a lab is up already: end it by 'monami6 lab down'")
+        raise LabError(f"a lab is up already: end it by '{command_line(prefix, 'down')}'")
     place.open_directory(directory)
     try:
         number = _hold(directory)
@@ -89,7 +90,7 @@ def rerun(prefix: str) -> list[str]:
     """The command line that runs this very command inside. Raises LabError when there is no lab."""
     holder = _holder(place.directory(prefix))
     if holder is None:
-        raise LabError("no lab is up: start one by 'monami6 lab up'")
+        raise LabError(f"no lab is up: start one by '{command_line(prefix, 'up')}'")
     enter = ["nsenter", "--target", str(holder.pid), *_NAMESPACES, "--preserve-credentials"]
     # Entering takes the working directory away
     return [*enter, "--", "env", f"--chdir={Path.cwd()}", sys.executable, *sys.orig_argv[1:]]

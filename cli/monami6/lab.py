@@ -87,15 +87,18 @@ def up(context: click.Context, links: str, *, as_json: bool) -> None:
         context.exit(rootless.run_in_new(_prefix(context), keep=True))
     started.up()
     description = started.describe()
-    click.echo(json.dumps(description, indent=2) if as_json else _summary(description))
+    click.echo(json.dumps(description, indent=2) if as_json else _summary(description, started.layout.prefix))
 
 
-def _summary(description: dict[str, Any]) -> str:
-    addresses = description["addresses"]
+def _summary(description: dict[str, Any], prefix: str) -> str:
+    from mn_lab.layout import command_line
+
+    addresses, interfaces = description["addresses"], description["interfaces"]
     links = [
         f"  {name:12} {interface['mobile_node']:12} {addresses['care_of'][name]}"
-        for name, interface in description["interfaces"].items()
+        for name, interface in interfaces.items()
     ]
+    examples = [f"exec mn -- ping {addresses['correspondent']}", f"link {next(iter(interfaces))} down", "down"]
     return "\n".join(
         [
             f"The lab is up ({description['privileges']}), and all links are registered:",
@@ -104,9 +107,7 @@ def _summary(description: dict[str, Any]) -> str:
             "",
             "Look at it, and break it:",
             f"  monami6 --socket {description['sockets']['agent']} status",
-            f"  monami6 lab exec mn -- ping {addresses['correspondent']}",
-            f"  monami6 lab link {next(iter(description['interfaces']))} down",
-            "  monami6 lab down",
+            *(f"  {command_line(prefix, example)}" for example in examples),
         ]
     )
 

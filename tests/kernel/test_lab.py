@@ -137,7 +137,7 @@ def test_there_is_no_such_link(lab: Lab, prefix: str) -> None:
 def test_a_second_lab_of_the_same_name_is_refused(lab: Lab, prefix: str) -> None:
     done = monami6_lab(prefix, "up")
     assert done.returncode == 1
-    assert "monami6 lab down" in done.stderr
+    assert f"monami6 lab --prefix {prefix} down" in done.stderr
     assert lab.agent.status()["registration"]["state"] == "registered"
 
 
@@ -245,7 +245,7 @@ def test_a_user_without_privileges_can_have_a_lab(prefix: str) -> None:
     assert description["privileges"] == "user namespace"
     assert " 0% packet loss" in rest[end:]
     assert "NO-CARRIER" in rest[end:]
-    assert "end it by 'monami6 lab down'" in rest[end:]
+    assert "a lab is up already: end it by" in rest[end:]
     assert done.stdout.endswith("The lab is down.\n"), "and nothing is left"
     left = subprocess.run(["pgrep", "-f", description["directory"]], capture_output=True, check=False)
     assert left.stdout == b""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mn_lab.layout import HOME_PREFIX, LayoutError, NoSuchThingError, plan
+from mn_lab.layout import HOME_PREFIX, LayoutError, NoSuchThingError, command_line, plan
 
 
 def test_known_links_get_the_usual_interfaces() -> None:
@@ -69,3 +69,8 @@ def test_what_there_is_can_be_found_by_name() -> None:
         layout.link("mn")
     with pytest.raises(NoSuchThingError, match="there are: mn, net, "):
         layout.namespace("m6-wifi")
+
+
+def test_what_to_type() -> None:
+    assert command_line("m6-", "down") == "monami6 lab down"
+    assert command_line("m6-x-", "up") == "monami6 lab --prefix m6-x- up"
