@@ -46,7 +46,7 @@ def registration(patient: Patient) -> Finding:
         case "refused":
             return problem(f"the home agent refuses{why}", told[0] if told else "ask whoever runs the home agent")
     hint = f"is {patient.home_agent} up, and does it know this node? See `monami6 trace` while this goes on"
-    return problem(f"the home agent does not answer{why}", told[0] if told else hint)
+    return problem(f"the home agent has not accepted a registration{why}", told[0] if told else hint)
 
 
 def troubles(patient: Patient) -> Finding:

@@ -24,7 +24,7 @@ def validity(patient: Patient) -> Finding:
 
 def secrets(patient: Patient) -> Finding:
     """Who can read the key can take the home address."""
-    _ = patient.settings  # without a valid file there is no telling where the key is
+    _ = patient.valid_configuration  # without a valid file there is no telling where the key is
     file = _key_file(patient.config_path)
     mode = file.stat().st_mode
     if mode & (stat.S_IROTH | stat.S_IWOTH):
@@ -43,7 +43,7 @@ def _key_file(config_path: Path) -> Path:
 
 def state_directory(patient: Patient) -> Finding:
     """What a restarted agent goes on from."""
-    directory = Path(patient.settings.paths.state).parent
+    directory = patient.valid_configuration.state_file.parent
     if not directory.is_dir():
         return problem(
             f"{directory} does not exist: a restarted agent has forgotten its bindings", f"mkdir -p {directory}"

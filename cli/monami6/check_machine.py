@@ -31,6 +31,7 @@ NEWER_KERNEL = "install a kernel of version 6.0 or newer, built with CONFIG_IPV6
 TIME_ERROR = 5
 WINDOW_S = 7
 """How far a clock may be off (RFC 4285 section 6)."""
+_SET_CLOCK = "let a time service set the clock: apt install systemd-timesyncd, or chrony"
 
 
 def kernel_version(_patient: Patient) -> Finding:
@@ -176,12 +177,10 @@ def time_service(_patient: Patient) -> Finding:
     if ctypes.CDLL(None).ntp_gettime(ctypes.create_string_buffer(256)) == TIME_ERROR:
         return warning(
             f"no time service keeps the clock: if it drifts by {WINDOW_S} s, updates are refused once before they pass",
-            "apt install systemd-timesyncd, or chrony",
+            _SET_CLOCK,
         )
     return ok("a time service keeps the clock")
 
-
-_SET_CLOCK = "set the clock by a time service: apt install systemd-timesyncd, or chrony"
 
 CHECKS = (
     Check("kernel version", kernel_version),

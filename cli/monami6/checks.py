@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from mip6.config import ConfigError
 from mip6.linux.nftables import Nftables
 from mn_agent import config
-from mn_agent.core.settings import Settings
 from monami6.client import Client
 from monami6.exits import Failure
 
@@ -73,6 +72,13 @@ class CannotTellError(Exception):
         super().__init__(why)
 
 
+class Configuration(NamedTuple):
+    """What the checks want to know of it."""
+
+    home_agent: str
+    state_file: Path
+
+
 class Patient:
     """The machine, its configuration and its agent, each looked at once. What cannot be seen raises CannotTellError."""
 
@@ -81,17 +87,18 @@ class Patient:
         self.agent = agent
 
     @cached_property
-    def configuration(self) -> Settings | ConfigError:
+    def configuration(self) -> Configuration | ConfigError:
         """What the configuration file says, or what is wrong with it."""
         if not os.access(self.config_path, os.R_OK) and self.config_path.exists():
             raise CannotTellError(f"{self.config_path} may not be read", AS_ROOT)
         try:
-            return config.read(self.config_path)
+            settings = config.read(self.config_path)
         except ConfigError as error:
             return error
+        return Configuration(str(settings.home.agent), Path(settings.paths.state))
 
     @property
-    def settings(self) -> Settings:
+    def valid_configuration(self) -> Configuration:
         if isinstance(self.configuration, ConfigError):
             raise CannotTellError("the configuration is not valid", "correct it first")
         return self.configuration
@@ -122,7 +129,7 @@ class Patient:
     @property
     def home_agent(self) -> str:
         if isinstance(self.answer, Failure):
-            return str(self.settings.home.agent)
+            return self.valid_configuration.home_agent
         return str(self.answer["home_agent"])
 
     @cached_property

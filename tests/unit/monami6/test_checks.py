@@ -360,7 +360,7 @@ def test_the_state_directory_is_writable_or_missing(tmp_path: Path) -> None:
 
 def test_a_state_directory_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = configured(tmp_path)
-    _ = one.settings
+    _ = one.configuration
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert check_configuration.state_directory(one).result is Result.PROBLEM
