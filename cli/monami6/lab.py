@@ -94,10 +94,7 @@ def _summary(description: dict[str, Any], prefix: str) -> str:
     from mn_lab.layout import command_line
 
     addresses, interfaces = description["addresses"], description["interfaces"]
-    links = [
-        f"  {name:12} {interface['mobile_node']:12} {addresses['care_of'][name]}"
-        for name, interface in interfaces.items()
-    ]
+    links = [f"  {name:12} {one['mobile_node']:12} {addresses['care_of'][name]}" for name, one in interfaces.items()]
     examples = [f"exec mn -- ping {addresses['correspondent']}", f"link {next(iter(interfaces))} down", "down"]
     return "\n".join(
         [
