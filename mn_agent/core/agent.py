@@ -72,7 +72,6 @@ def _restored(one: SavedBinding) -> Entry:
         one.registered_at,
         wanted,
         binding,
-        announced=one.care_of,
         claimed_until_at=one.expires_at,
     )
 

@@ -1,6 +1,6 @@
 """What the home agent's answers change (RFC 6275 section 11.7.3, RFC 5648 section 5.7, RFC 4285 section 6)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from enum import Enum
 from math import inf
@@ -65,8 +65,7 @@ def _correct_sequence(registration: Registration, accepted: int) -> Registration
     ahead = (registration.sequence - accepted) % 0x10000
     if 1 <= ahead <= MAX_AHEAD:
         return registration
-    unanswered = registration.unanswered if ahead == 0 else ()
-    return replace(_resynchronise(replace(registration, sequence=accepted)), unanswered=unanswered)
+    return _resynchronise(replace(registration, sequence=accepted))
 
 
 def _answered(registration: Registration, answer: BindingAcknowledgement) -> Update | None:
@@ -74,16 +73,20 @@ def _answered(registration: Registration, answer: BindingAcknowledgement) -> Upd
 
 
 def _resynchronise(registration: Registration) -> Registration:
-    """Send at once again what was refused for its number or its time only, unless that goes on and on."""
+    """Send at once again what was refused for its number or its time only, unless that goes on and on.
+
+    What was refused stays unanswered: the refusal may be of a duplicate, and the first copy accepted.
+    """
     count = registration.resynchronisations + 1
     attempts = registration.attempts if count > MAX_RESYNCHRONISATIONS else {}
-    return replace(registration, unanswered=(), attempts=attempts, resynchronisations=count)
+    return replace(registration, attempts=attempts, resynchronisations=count)
 
 
 def _answer(registration: Registration, update: Update, answer: BindingAcknowledgement, now: float) -> Registration:
     """What an authentic answer to one of our updates changes."""
-    after = registration.unanswered.index(update) + 1
-    registration = replace(registration, unanswered=registration.unanswered[after:])
+    place = registration.unanswered.index(update)
+    earlier, later = registration.unanswered[:place], registration.unanswered[place + 1 :]
+    registration = replace(registration, unanswered=earlier + later)
     # Links that went meanwhile, and of which the home agent holds nothing, are forgotten
     known = {bid: wanted for bid, wanted in update.bindings.items() if bid in registration.entries}
     update = replace(update, bindings=known)
@@ -95,18 +98,44 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
             return _resynchronise(registration)
         own = {bid: wanted for bid, wanted in update.bindings.items() if wanted.care_of == update.source}
         update = replace(update, bindings=own, identified=False)
+    statuses = {bid: _status(update, results, answer, bid) for bid in update.bindings}
+    done = {bid for bid, status in statuses.items() if _is_yes(update, answer, status)}
+    if done:
+        # The home agent takes updates in their order: what earlier ones said of these is settled
+        settled = tuple(rest for one in earlier if (rest := _rest(one, update, done)).bindings)
+        registration = replace(registration, unanswered=settled + later)
+        registration = _done(registration, update.purpose) if len(done) == len(statuses) else registration
     if update.lifetime == 0:
-        return _deregistered(registration, update, results, answer.status)
-    statuses = {
-        bid: (results.get(bid, Status.UNSPECIFIED) or answer.status) if update.identified else answer.status
-        for bid in update.bindings
-    }
+        return _forget(registration, done)
+    if done and (update.overwrite or not update.identified):
+        others = registration.entries.keys() - update.bindings.keys()
+        registration = replace(_forget(registration, others), overwrite=False)
     for bid, status in statuses.items():
-        if status < Status.UNSPECIFIED and answer.lifetime:
-            registration = _accepted(registration, update, bid, answer, now)
-        else:
+        if bid not in done:
             registration = _refused(registration, bid, status, now)
+        elif not any(_takes_away(one, bid) for one in later):  # or else it may be gone again already
+            registration = _accepted(registration, update, bid, answer, now)
     return registration
+
+
+def _status(update: Update, results: Mapping[int, int], answer: BindingAcknowledgement, bid: int) -> int:
+    """Of one binding: its option's, unless that leaves it to the message's (RFC 5648 section 4.3)."""
+    return (results.get(bid, Status.UNSPECIFIED) or answer.status) if update.identified else answer.status
+
+
+def _is_yes(update: Update, answer: BindingAcknowledgement, status: int) -> bool:
+    if update.lifetime == 0:
+        # What the home agent never had is as good as deregistered (RFC 5648 section 6.2)
+        none = (Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, Status.MCOA_UNKNOWN_COA)
+        return status < Status.UNSPECIFIED or status in none
+    return status < Status.UNSPECIFIED and answer.lifetime > 0
+
+
+def _rest(earlier: Update, update: Update, done: Set[int]) -> Update:
+    """What of an earlier update is still open when a later one has been accepted for some bindings."""
+    replaces_all = update.overwrite or not update.identified
+    rest = {bid: wanted for bid, wanted in earlier.bindings.items() if bid not in done and not replaces_all}
+    return replace(earlier, bindings=rest, overwrite=False)
 
 
 def _change(registration: Registration, bid: int, **changes: object) -> Registration:
@@ -128,18 +157,6 @@ def _done(registration: Registration, purpose: Purpose) -> Registration:
     return replace(registration, attempts=attempts, resynchronisations=0)
 
 
-def _deregistered(registration: Registration, update: Update, results: Mapping[int, int], status: int) -> Registration:
-    gone = (Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, Status.MCOA_UNKNOWN_COA)  # it had none (RFC 5648 section 6.2)
-    bids = [
-        bid
-        for bid in update.bindings
-        if (result := results.get(bid, status) or status) < Status.UNSPECIFIED or result in gone
-    ]
-    if bids != list(update.bindings):
-        return _forget(registration, bids)  # the rest is tried again by the usual back-off
-    return _done(_forget(registration, bids), update.purpose)
-
-
 def _accepted(
     registration: Registration, update: Update, bid: int, answer: BindingAcknowledgement, now: float
 ) -> Registration:
@@ -151,9 +168,6 @@ def _accepted(
         lifetime_seconds(option.interval) for option in answer.options if isinstance(option, BindingRefreshAdvice)
     ]
     refresh_s = min([REFRESH_FRACTION * granted_s, *advised_s])
-    if update.overwrite or not update.identified:
-        others = [other for other in registration.entries if other not in update.bindings]
-        registration = replace(_forget(registration, others), overwrite=False)
     wanted, entry = update.bindings[bid], registration.entries[bid]
     same = entry.binding is not None and entry.binding.care_of == wanted.care_of
     binding = Binding(
@@ -163,8 +177,11 @@ def _accepted(
         refresh_at=update.sent_at + refresh_s,
         expires_at=update.sent_at + granted_s,
     )
-    registration = _change(registration, bid, binding=binding, refusal=None, claimed_until_at=binding.expires_at)
-    return _done(registration, update.purpose)
+    return _change(registration, bid, binding=binding, refusal=None, claimed_until_at=binding.expires_at)
+
+
+def _takes_away(update: Update, bid: int) -> bool:
+    return bid in update.bindings if update.lifetime == 0 else update.overwrite and bid not in update.bindings
 
 
 # What a refusal means, by status (RFC 6275 section 11.7.3, RFC 5648 section 5.7); all others end in a pause
@@ -199,6 +216,4 @@ def _refused(registration: Registration, bid: int, status: int, now: float) -> R
             # The home address is somebody else's for good (RFC 6275 section 11.7.1); the rest can be put right
             pause_s = inf if status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED else DO_NOT_SEND_S
             return replace(registration, refusal=Refusal(status, now + pause_s))
-    held = registration.entries[bid].binding
-    refusal = Refusal(status, now + REFUSAL_RETRY_S)
-    return _change(registration, bid, refusal=refusal, announced=held.care_of if held else None)
+    return _change(registration, bid, refusal=Refusal(status, now + REFUSAL_RETRY_S))

@@ -5,7 +5,7 @@ sends Binding Updates until the two are the same; `answers` takes the acknowledg
 state passes `enter`, which insists on TRANSITIONS (RFC 6275 section 11.1, RFC 5648 section 5).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv6Address
@@ -16,7 +16,7 @@ from typing import TypeAlias
 from mip6.wire.messages import lifetime_seconds
 
 LATE_ANSWER_S = 64.0
-"""How long an answer to an update may take and still count."""
+"""How long an answer to a deregistration may take and still count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ TRANSITIONS: Mapping[EntryState, Mapping[EntryState, str]] = {
     },
     EntryState.DEREGISTERING: {
         EntryState.GONE: "acknowledged, or expired",
-        EntryState.REGISTERED: "the link returned as it was",
-        EntryState.UPDATING: "the link returned with another care-of address",
-        EntryState.REGISTERING: "the link returned before the home agent had answered",
+        EntryState.REGISTERED: "the link returned as it was, and nothing had been sent",
+        EntryState.UPDATING: "the link returned changed, and nothing had been sent",
+        EntryState.REGISTERING: "the link returned",
     },
     EntryState.REFUSED: {
         EntryState.REGISTERING: "time to ask again, or another care-of address",
@@ -125,9 +125,6 @@ class Entry:
     wanted: Wanted | None = None
     binding: Binding | None = None
     refusal: Refusal | None = None
-    announced: IPv6Address | None = None
-    """The care-of address to send from: the one in the last update, answered or not. An update and the packets behind
-    it take the same way, so it arrives first (RFC 6275 section 11.6.3)."""
     claimed_until_at: float = 0.0
     """Until when the home agent may hold a binding: from the first update sent, answered or not; 0 for none."""
 
@@ -274,9 +271,8 @@ def expire(registration: Registration, now: float) -> Registration:
 
 
 def _may_be_answered(update: Update, now: float) -> bool:
-    """Not for ever, and no longer than what it asks for would last."""
-    lasts_s = lifetime_seconds(update.lifetime) if update.lifetime else inf
-    return now < update.sent_at + min(LATE_ANSWER_S, lasts_s)
+    """As long as the home agent may hold what it asks for."""
+    return now < update.sent_at + (lifetime_seconds(update.lifetime) if update.lifetime else LATE_ANSWER_S)
 
 
 def refresh(registration: Registration, bids: Collection[int], now: float) -> Registration:
@@ -327,12 +323,36 @@ def _state(registration: Registration, entry: Entry) -> EntryState:
         return EntryState.STANDBY
     if entry.binding is None:
         return EntryState.REGISTERING
-    return EntryState.REGISTERED if is_as_wanted(registration, entry.binding, entry.wanted) else EntryState.UPDATING
+    return EntryState.REGISTERED if is_as_wanted(registration, entry) else EntryState.UPDATING
 
 
-def is_as_wanted(registration: Registration, held: Binding, wanted: Wanted) -> bool:
-    """Whether the home agent holds just what is wanted."""
-    return held.care_of == wanted.care_of and (held.priority == wanted.priority or not registration.multiple)
+def _told(registration: Registration, entry: Entry) -> Iterator[Wanted]:
+    """What the home agent may hold for this entry: what it acknowledged, and what it was told since, oldest first."""
+    if entry.binding is not None:
+        yield Wanted(entry.binding.care_of, entry.binding.priority)
+    for update in registration.unanswered:
+        if update.lifetime and entry.bid in update.bindings:
+            yield update.bindings[entry.bid]
+
+
+def source(registration: Registration, entry: Entry) -> IPv6Address | None:
+    """The care-of address to send packets from: the one in the last update, answered or not. The update and the
+    packets behind it take the same way, so it arrives first (RFC 6275 section 11.6.3).
+    """
+    told = list(_told(registration, entry))
+    return told[-1].care_of if told else None
+
+
+def is_registered_here(registration: Registration, entry: Entry) -> bool:
+    """Whether the home agent surely holds the care-of address that this entry is about."""
+    known = entry.binding is not None
+    return known and all(told.care_of == entry.target.care_of for told in _told(registration, entry))
+
+
+def is_as_wanted(registration: Registration, entry: Entry) -> bool:
+    """Whether the home agent surely holds just what is wanted."""
+    same_priority = all(told.priority == entry.target.priority for told in _told(registration, entry))
+    return is_registered_here(registration, entry) and (same_priority or not registration.multiple)
 
 
 def enter(registration: Registration, now: float) -> Registration:

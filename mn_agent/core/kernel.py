@@ -112,7 +112,7 @@ def _link_routes(links: list[Link]) -> list[Route]:
 
 def _table(state: State) -> Table:
     home = state.settings.home
-    sources = {}
+    sources = {str(link.index): str(link.address) for link in state.links.values() if link.address}
     for entry in state.registration.entries.values():
         address = state.source_address(entry)
         if address is not None:

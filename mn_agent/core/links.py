@@ -26,6 +26,8 @@ class Link:
     index: int
     interface: str
     care_of: IPv6Address | None = None
+    address: IPv6Address | None = None
+    """What `care_of` is or will be when the problem is over."""
     care_of_until_at: float = inf
     problem: str = ""
     up: bool = True
@@ -93,6 +95,7 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         index=interface.index,
         interface=interface.name,
         care_of=best.address if best and works else None,
+        address=best.address if best else None,
         care_of_until_at=best.valid_until_at if best and works else inf,
         problem=problem,
         up=interface.up,

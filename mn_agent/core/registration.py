@@ -37,6 +37,7 @@ from mn_agent.core.bindings import (
     by_priority,
     enter,
     is_as_wanted,
+    is_registered_here,
     primary,
 )
 from mn_agent.core.settings import Settings
@@ -46,6 +47,9 @@ INITIAL_BINDACK_TIMEOUT_S = 1.0
 MAX_BINDACK_TIMEOUT_S = 32.0
 MAX_UPDATE_RATE = 3
 """Binding Updates per second."""
+
+ROUTINE_UPDATE_RATE = 2
+"""The same for updates that can wait: the last place is kept for a link that is lost."""
 
 PATIENCE_S = 1.5
 """How long an update has the home agent's attention for itself: a home agent that still has to check the home address
@@ -62,8 +66,8 @@ def purposes(registration: Registration, settings: Settings, now: float) -> list
     wanted = sorted((entry for entry in entries if entry.wanted and not entry.refusal), key=by_priority)
     if not registration.multiple:
         return _plain(registration, wanted, now)
-    unregistered = [entry for entry in wanted if not _is_registered_here(entry)]
-    registered = [entry for entry in wanted if _is_registered_here(entry)]
+    unregistered = [entry for entry in wanted if not is_registered_here(registration, entry)]
+    registered = [entry for entry in wanted if is_registered_here(registration, entry)]
     bulk_all = registration.bulk and not settings.registration.verify_links
     found: list[Purpose] = []
     if registered and not registration.overwrite:
@@ -85,16 +89,11 @@ def _plain(registration: Registration, wanted: list[Entry], now: float) -> list[
     return [Plain(chosen.bid, chosen.target.care_of)]
 
 
-def _is_registered_here(entry: Entry) -> bool:
-    """The home agent has this very care-of address."""
-    return entry.binding is not None and entry.binding.care_of == entry.target.care_of
-
-
 def _is_due(registration: Registration, entry: Entry, now: float) -> bool:
     """Of one that is registered here."""
     held = entry.binding
     assert held is not None
-    return now >= held.refresh_at or not is_as_wanted(registration, held, entry.target)
+    return now >= held.refresh_at or not is_as_wanted(registration, entry)
 
 
 def _register(entry: Entry) -> Register:
@@ -126,8 +125,9 @@ def deadline(registration: Registration, settings: Settings, now: float) -> floa
 def _ready_at(registration: Registration, purpose: Purpose) -> float:
     """When an update for this purpose may be sent."""
     moments = [-inf]
-    if len(registration.recent) == MAX_UPDATE_RATE:
-        moments.append(registration.recent[0] + 1.0)
+    rate = MAX_UPDATE_RATE if isinstance(purpose, _URGENT) else ROUTINE_UPDATE_RATE
+    if len(registration.recent) >= rate:
+        moments.append(registration.recent[-rate] + 1.0)
     if purpose in registration.attempts:
         moments.append(registration.attempts[purpose].due_at)
     if registration.refusal is not None:
@@ -172,7 +172,7 @@ def _replaces(registration: Registration) -> bool:
     worth keeping and no registered link is left from which to deregister it.
     """
     entries = registration.entries.values()
-    registered = any(entry.wanted and _is_registered_here(entry) for entry in entries)
+    registered = any(entry.wanted and is_registered_here(registration, entry) for entry in entries)
     return registration.overwrite or (not registered and any(_is_lost(entry) for entry in entries))
 
 
@@ -189,7 +189,7 @@ def _chosen(registration: Registration, settings: Settings, purpose: Purpose) ->
         case Refresh():
             wanted = [entry for entry in entries.values() if entry.wanted and not entry.refusal]
             verify = settings.registration.verify_links
-            return [entry for entry in wanted if not verify or _is_registered_here(entry)]
+            return [entry for entry in wanted if not verify or is_registered_here(registration, entry)]
         case _:
             assert_never(purpose)
 
@@ -205,7 +205,9 @@ def _source(registration: Registration, purpose: Purpose, chosen: list[Entry]) -
     # A refresh is from one of the bindings that it is about
     entries = chosen if isinstance(purpose, Refresh) else registration.entries.values()
     wanted = sorted((entry for entry in entries if entry.wanted), key=by_priority)
-    registered = [entry.binding.care_of for entry in wanted if entry.binding and _is_registered_here(entry)]
+    registered = [
+        entry.binding.care_of for entry in wanted if entry.binding and is_registered_here(registration, entry)
+    ]
     senders = registered or [entry.target.care_of for entry in wanted]
     return senders[_tries(registration, purpose) % len(senders)]
 
@@ -265,12 +267,12 @@ def _sent(registration: Registration, settings: Settings, update: Update) -> Reg
     current = set(purposes(registration, settings, now))
     claimed_until_at = now + lifetime_seconds(update.lifetime)
     entries = dict(registration.entries)
-    for bid, wanted in update.bindings.items() if update.lifetime else ():
-        entries[bid] = replace(
-            entries[bid],
-            announced=wanted.care_of,
-            claimed_until_at=max(entries[bid].claimed_until_at, claimed_until_at),
-        )
+    for bid, entry in registration.entries.items():
+        if update.lifetime and bid in update.bindings:
+            entries[bid] = replace(entry, claimed_until_at=max(entry.claimed_until_at, claimed_until_at))
+        elif update.overwrite or bid in update.bindings:
+            # It is taken from the home agent. The answer may get lost, so it counts as gone from now on
+            entries[bid] = replace(entry, binding=None)
     sent = replace(
         registration,
         entries=entries,

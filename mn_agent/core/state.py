@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from mip6.reception import ErrorLimit
-from mn_agent.core.bindings import Entry, Registration
+from mn_agent.core.bindings import Entry, Registration, source
 from mn_agent.core.links import Link
 from mn_agent.core.settings import Settings
 
@@ -42,7 +42,8 @@ class State:
     def source_address(self, entry: Entry) -> IPv6Address | None:
         """The care-of address for the outer header of this binding's packets; None when the link has it no more."""
         link = self.links.get(entry.bid)
-        return entry.announced if link is not None and entry.announced in link.addresses else None
+        care_of = source(self.registration, entry)
+        return care_of if link is not None and care_of in link.addresses else None
 
     def carries(self, entry: Entry) -> bool:
         """Whether packets sent through this binding's tunnel get out."""

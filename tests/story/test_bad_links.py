@@ -21,9 +21,9 @@ from tests.story.world import World, mobile_node_settings, three_links
 NAMES = ("ethernet", "wifi", "lte")
 PAUSES_S = (0.0, 0.001, 0.01, 0.1, 0.5, 1.0, 1.6, 5.0, 40.0)
 EVENTS = ("down", "up", "blackhole", "heal", "switch", "auto", "kill", "forget", "renumber", "home")
-ENOUGH = (295, 1145, 35, 3, 970, 110)
-QUIET_S = 700.0
-"""Longer than any lifetime, back-off or pause of the stories."""
+ENOUGH = (500, 1094, 516, 1461, 307, 55, 221)
+QUIET_S = 150.0
+"""Longer than any back-off, and shorter than it takes for a refresh to put right what went wrong."""
 
 seen: set[tuple[EntryState, EntryState]] = set()
 """Transitions that happened in any of the stories."""
@@ -92,7 +92,7 @@ def test_whatever_happens_the_two_ends_agree_in_the_end(
     steps: list[tuple[float, str, str]], loss: float, duplicate: float, jitter_s: float, verify: bool, seed: int
 ) -> None:
     links = three_links(loss=loss, duplicate=duplicate, jitter_s=jitter_s)
-    world = World(links, settings=mobile_node_settings(verify_links=verify, lifetime_s=300), seed=seed)
+    world = World(links, settings=mobile_node_settings(verify_links=verify, lifetime_s=2000), seed=seed)
     world.watchers.append(note_transitions(world))
     world.start()
     for pause_s, what, name in steps:
@@ -111,7 +111,6 @@ def test_whatever_happens_the_two_ends_agree_in_the_end(
         assert world.upward() == world.downward()
     else:
         assert world.upward() is None
-        assert world.bindings() == {}
 
 
 def moody(world: World, bad: float) -> Callable[[BindingUpdate, Packet], Packet | None]:
@@ -154,7 +153,7 @@ def test_a_moody_home_agent_never_confuses_the_mobile_node_for_good(
     for link in world.links.values():
         link.jitter_s = 0.0
         link.blackhole = False
-    world.run(2 * QUIET_S)
+    world.run(1400.0)  # it told lies about what it holds: that ends with the next refresh
     alive = [link for link in world.links.values() if link.interface.carrier]
     malformed = [entry for entry in world.mn.registration.entries.values() if entry.refusal]
     if alive and not malformed:
