@@ -250,7 +250,9 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
             self._timer = None
         now = boottime()
         at = self.deadline(now)
-        if not isinf(at):
+        if isinf(at):
+            self.trouble("sending", None)  # nothing is left to send
+        else:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), lambda: self.handle(self.tick()))
 
     def _withdraw(self) -> None:

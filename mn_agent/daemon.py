@@ -20,6 +20,7 @@ from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mn_agent.core import agent
 from mn_agent.core.bindings import EntryState
+from mn_agent.core.changes import status_text
 from mn_agent.core.commands import Command, Send, SendIcmp, Tell
 from mn_agent.core.events import (
     Event,
@@ -37,6 +38,9 @@ from mn_agent.core.report import status
 from mn_agent.core.settings import Settings
 from mn_agent.core.state import Saved, State
 from mn_agent.system.watcher import Watcher
+
+SWITCH_S = 60.0
+"""How long somebody who asked for a switch may wait for the home agent's word."""
 
 
 class AgentDaemon(Daemon[State, Event, Command]):
@@ -159,14 +163,25 @@ class AgentDaemon(Daemon[State, Event, Command]):
         """
         _expect(arguments, "link")
         name = arguments.get("link")
-        if name is None:
-            self.handle(SwitchRequested(None))
-            await self._until(_is_settled)
-        else:
-            link = self._link(name)
-            self.handle(SwitchRequested(link.name))
-            await self._until(lambda state: _carries(state, link.bid) and _is_settled(state))
+        link = self._link(name) if name is not None else None
+        self.handle(SwitchRequested(link.name if link else None))
+
+        def is_met(state: State) -> bool:
+            return (_is_settled(state) and (link is None or _carries(state, link.bid))) or _is_refused(state, link)
+
+        try:
+            await asyncio.wait_for(self._until(is_met), SWITCH_S)
+        except TimeoutError:
+            raise ControlError("timeout", f"the home agent has not confirmed it within {SWITCH_S:g} s") from None
+        if link is not None and _is_refused(self.state, link):
+            raise self._refusal(link)
         return await self._status({})
+
+    def _refusal(self, link: Link) -> ControlError:
+        entry = self.state.registration.entries[link.bid]
+        refusal = self.state.registration.refusal or entry.refusal
+        assert refusal is not None
+        return ControlError("refused", f"the home agent refuses {link.name}: {status_text(refusal.status)}")
 
     def _link(self, name: object) -> Link:
         link = self.state.link_called(name) if isinstance(name, str) else None
@@ -175,10 +190,8 @@ class AgentDaemon(Daemon[State, Event, Command]):
             raise ControlError("no-such-link", f"no link is called {name}; there are: {names or 'none'}")
         if link.problem:
             raise ControlError("unusable", f"{link.name} cannot carry traffic: {link.problem}")
-        entry = self.state.registration.entries.get(link.bid)
-        refusal = self.state.registration.refusal or (entry.refusal if entry is not None else None)
-        if refusal is not None:
-            raise ControlError("refused", f"the home agent refuses {link.name}: status {refusal.status}")
+        if _is_refused(self.state, link):
+            raise self._refusal(link)
         return link
 
 
@@ -197,10 +210,15 @@ def _carries(state: State, bid: int) -> bool:
     return state.carrier is not None and state.carrier.bid == bid
 
 
+def _is_refused(state: State, link: Link | None) -> bool:
+    """Whether the home agent does not serve us, or not over this link."""
+    entry = state.registration.entries.get(link.bid) if link else None
+    return state.registration.refusal is not None or (entry is not None and entry.refusal is not None)
+
+
 def _is_settled(state: State) -> bool:
-    """The home agent has confirmed what is wanted of the link that carries the traffic."""
-    entry = state.registration.entries.get(state.carrier.bid) if state.carrier else None
-    return entry is not None and entry.state is EntryState.REGISTERED
+    """The home agent has confirmed what is wanted of the links that it knows."""
+    return not any(entry.state is EntryState.UPDATING for entry in state.registration.entries.values())
 
 
 def _expect(arguments: Mapping[str, Any], *names: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from mip6.wire.registry import Status as Code
+from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.changes import status_text
 from mn_agent.core.links import Link
@@ -30,6 +32,7 @@ def status(
             pinned=state.pinned,
         ),
         links=[_link(state, link, offset_s) for link in state.links.values()],
+        clock_offset_s=_clock_offset_s(state, offset_s),
         troubles=dict(state.troubles),
         counters={**counters, **state.ignored},
         version=version,
@@ -41,14 +44,31 @@ def status(
 def _registered(state: State, offset_s: float) -> Registered:
     entries = [entry for entry in state.registration.entries.values() if entry.wanted]
     held = [entry.binding for entry in entries if entry.binding]
-    refusal = state.registration.refusal
     return Registered(
         state=_summary(state, entries),
         since=min(binding.registered_at for binding in held) + offset_s if held else None,
         until=max(binding.expires_at for binding in held) + offset_s if held else None,
         care_of_addresses="several" if state.registration.multiple else "one",
-        problem=f"the home agent does not serve us: {status_text(refusal.status)}" if refusal else None,
+        problem=_registration_problem(state),
     )
+
+
+def _registration_problem(state: State) -> str | None:
+    refusal = state.registration.refusal
+    if refusal is not None:
+        return f"the home agent does not serve us: {status_text(refusal.status)}"
+    if Problem.UNVERIFIED_REFUSAL.value in state.ignored and not _is_known(state):
+        # It cannot prove that it is the home agent: that is what a wrong key means
+        return f"the home agent seems to refuse our key: {status_text(Code.MIPV6_AUTH_FAIL)}"
+    return None
+
+
+def _is_known(state: State) -> bool:
+    return any(entry.binding for entry in state.registration.entries.values())
+
+
+def _clock_offset_s(state: State, offset_s: float) -> float | None:
+    return state.registration.clock_offset_s - offset_s if _is_known(state) else None
 
 
 def _summary(state: State, entries: list[Entry]) -> str:

@@ -59,6 +59,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     registration: Registered
     default: DefaultTraffic
     links: list[LinkStatus]
+    clock_offset_s: float | None
+    """The home agent's time of day less ours, as far as its answers tell; None before the first."""
     troubles: dict[str, str]
     """What the operating system refuses, by what it is about."""
     counters: dict[str, int]
