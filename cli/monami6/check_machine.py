@@ -160,7 +160,7 @@ def clock(patient: Patient) -> Finding:
     """Binding Updates carry the time, and the home agent compares it with its own."""
     if time.time() < Path(__file__).stat().st_mtime:
         return problem("the clock shows a time before this program was installed", _SET_CLOCK)
-    offset_s = patient.status.get("clock_offset_s")
+    offset_s = patient.status["clock_offset_s"]
     if offset_s is not None and abs(offset_s) > WINDOW_S:
         return warning(
             f"the clock is {abs(offset_s):.0f} s {'behind' if offset_s > 0 else 'ahead of'} the home agent's: beyond "

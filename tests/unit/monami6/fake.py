@@ -90,6 +90,7 @@ def status(**changes: Any) -> Status:
         "registration": registered(),
         "default": DefaultTraffic(link="office", since=NOW - 120, why="it is the only registered link", pinned=None),
         "links": [link()],
+        "clock_offset_s": 0.02,
         "troubles": {},
         "counters": {"tunnelled": 7, "not_from_home_agent": 0},
         "version": "0.1.0",

@@ -248,7 +248,7 @@ def test_an_agent_in_another_container_is_unknown(tmp_path: Path, monkeypatch: p
     assert "4711" in why_unknown(check_machine.privileges, patient(tmp_path))
 
 
-def with_offset(tmp_path: Path, offset_s: float) -> Patient:
+def with_offset(tmp_path: Path, offset_s: float | None) -> Patient:
     one = patient(tmp_path)
     one.__dict__["answer"] = {**one.__dict__["answer"], "clock_offset_s": offset_s}
     return one
@@ -271,8 +271,8 @@ def test_the_clock_is_compared_with_the_home_agents(
     assert words in found.found
 
 
-def test_an_agent_that_tells_no_offset_leaves_the_clock_unknown(tmp_path: Path) -> None:
-    assert "does not say" in why_unknown(check_machine.clock, patient(tmp_path))
+def test_an_agent_that_knows_no_offset_yet_leaves_the_clock_unknown(tmp_path: Path) -> None:
+    assert "does not say" in why_unknown(check_machine.clock, with_offset(tmp_path, None))
 
 
 def test_a_clock_of_the_past_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
