@@ -21,7 +21,7 @@ from mip6.wire.extension import Packet
 from mn_agent.core import agent
 from mn_agent.core.bindings import EntryState
 from mn_agent.core.changes import status_text
-from mn_agent.core.commands import Command, Send, SendIcmp, Tell
+from mn_agent.core.commands import Command, ForgetNeighbour, Send, SendIcmp, Tell
 from mn_agent.core.events import (
     Event,
     IcmpReceived,
@@ -91,6 +91,9 @@ class AgentDaemon(Daemon[State, Event, Command]):
                 self.send(packet)
             case SendIcmp(error):
                 self.send_icmp(error)
+            case ForgetNeighbour(interface, address):
+                assert self._watcher is not None
+                self._watcher.forget_neighbour(interface, address)
             case Tell(notice):
                 self.log.info("%s: %s", notice.kind.value, notice.text)
                 event = {"at": time.time(), "event": notice.kind.value, "text": notice.text}

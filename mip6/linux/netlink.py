@@ -87,6 +87,11 @@ class Netlink:
         self._send(kind, request, NLM_F_DUMP)
         return list(self._answers(type(request)))
 
+    def dump_raw(self, kind: int, request: nlmsg) -> list[bytes]:
+        """Every object, as the kernel's message: for what has to be fast and needs few of many attributes."""
+        self._send(kind, request, NLM_F_DUMP)
+        return list(self._messages())
+
     def _send(self, kind: int, request: nlmsg, flags: int) -> None:
         self._sequence += 1
         request["header"]["type"] = kind
@@ -96,6 +101,10 @@ class Netlink:
         self._socket.send(request.data)
 
     def _answers(self, kind: type[nlmsg]) -> Iterator[nlmsg]:
+        for payload in self._messages():
+            yield decode(kind, payload)
+
+    def _messages(self) -> Iterator[bytes]:
         while True:
             for type_, sequence, payload in split(self._socket.recv(_RECEIVE_OCTETS)):
                 if sequence != self._sequence:
@@ -105,7 +114,7 @@ class Netlink:
                 if type_ == NLMSG_ERROR:
                     _raise_refusal(payload)
                     return
-                yield decode(kind, payload)
+                yield payload
 
 
 def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -115,6 +124,22 @@ def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         length, type_, _flags, sequence, _port = _HEADER.unpack_from(data, offset)
         yield type_, sequence, data[offset : offset + length]
         offset += (length + 3) & ~3
+
+
+def attributes(data: bytes, header: struct.Struct) -> dict[int, bytes]:
+    """The attributes behind a message's own header, by number, undecoded."""
+    return nested(data[_HEADER.size + header.size :])
+
+
+def nested(data: bytes) -> dict[int, bytes]:
+    """The attributes in another, likewise."""
+    found = {}
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        found[kind & 0x3FFF] = data[at + 4 : at + length]
+        at += max(4, (length + 3) & ~3)
+    return found
 
 
 def decode(kind: type[nlmsg], data: bytes) -> nlmsg:

@@ -18,7 +18,7 @@ from mn_agent.core import bindings, registration
 from mn_agent.core.answers import Problem, acknowledge
 from mn_agent.core.bindings import Binding, Entry, Registration, Wanted
 from mn_agent.core.changes import changes
-from mn_agent.core.commands import Command, Send, SendIcmp, Tell
+from mn_agent.core.commands import Command, ForgetNeighbour, Send, SendIcmp, Tell
 from mn_agent.core.events import (
     Event,
     IcmpReceived,
@@ -137,7 +137,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state = _want(replace(state, registration=bindings.expire(state.registration, now)), now)
     state, packets = _send(state, now)
     state = _choose(state, now)
-    return state, [*commands, *packets, *(Tell(notice) for notice in changes(before, state))]
+    told = [Tell(notice) for notice in changes(before, state)]
+    return state, [*commands, *packets, *_forget_routers(before, state), *told]
 
 
 def _look(state: State, snapshot: Snapshot, now: float) -> State:
@@ -172,6 +173,18 @@ def _send(state: State, now: float) -> tuple[State, list[Command]]:
         if packet is None:
             return state, commands
         commands.append(Send(packet))
+
+
+def _forget_routers(before: State, after: State) -> list[Command]:
+    """Packets that were sent when the carrier was gone already wait for the router there, for three seconds. Until then
+    TCP takes them for not yet sent, and does not repeat them over the link that took over.
+    """
+    commands: list[Command] = []
+    for bid, link in after.links.items():
+        old = before.links.get(bid)
+        if old is not None and old.carries and not link.carries and link.up and old.router is not None:
+            commands.append(ForgetNeighbour(link.index, old.router))
+    return commands
 
 
 def _choose(state: State, now: float) -> State:

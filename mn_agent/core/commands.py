@@ -1,6 +1,7 @@
 """Everything that the agent wants done beside its projections (kernel state, status, what to save, the deadline)."""
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from mip6.reception import IcmpError
@@ -23,10 +24,18 @@ class SendIcmp:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetNeighbour:
+    """Drop what the kernel knows of a neighbour on an interface, and the packets that wait for it."""
+
+    interface: int
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Tell whoever listens, and the log."""
 
     notice: Notice
 
 
-Command: TypeAlias = Send | SendIcmp | Tell
+Command: TypeAlias = Send | SendIcmp | ForgetNeighbour | Tell

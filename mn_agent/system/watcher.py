@@ -5,9 +5,12 @@ read again.
 """
 
 import socket
+import struct
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
@@ -17,13 +20,20 @@ from typing import Any
 from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from mip6.kernel import LOOPBACK, MAIN_TABLE
 from mip6.linux import routing
-from mip6.linux.netlink import Netlink, Notifications, message
+from mip6.linux.netlink import Netlink, NetlinkError, Notifications, attributes, message, nested
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 
+RTM_DELNEIGH = 29
+RTEXT_FILTER_SKIP_STATS = 8
+_DEVICE = struct.Struct("=xxHiI4x")
+IFLA_IFNAME, IFLA_MTU, IFLA_OPERSTATE, IFLA_CARRIER, IFLA_AF_SPEC = 3, 4, 16, 33, 26
+IFLA_INET6_CONF, DEVCONF_MTU6 = 2, 2
+OPER_UNKNOWN, OPER_UP = 0, 6
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 ARPHRD_ETHER, ARPHRD_NONE, ARPHRD_RAWIP, ARPHRD_PPP = 1, 0xFFFE, 519, 512
 IFA_F_TEMPORARY, IFA_F_OPTIMISTIC, IFA_F_DADFAILED = 0x01, 0x04, 0x08
@@ -94,6 +104,12 @@ class Watcher:
         self._last = snapshot
         return snapshot
 
+    def forget_neighbour(self, interface: int, address: IPv6Address) -> None:
+        """Drop a neighbour, and the packets that wait for it; it may be gone already."""
+        request = message(ndmsg, {"family": socket.AF_INET6, "ifindex": interface}, {"NDA_DST": str(address)})
+        with suppress(NetlinkError):
+            self._netlink.request(RTM_DELNEIGH, request)
+
     def _snapshot(self) -> Snapshot:
         return tuple(
             Interface(
@@ -113,8 +129,10 @@ class Watcher:
 
     def _read_devices(self) -> None:
         kinds = {(device.index, device.name): device.kind for device in self._devices}
-        answers = self._netlink.dump(routing.RTM_GETLINK, message(ifinfmsg, {"family": socket.AF_UNSPEC}, {}))
-        self._devices = [_device(answer, kinds) for answer in answers if not answer["flags"] & IFF_LOOPBACK]
+        request = message(ifinfmsg, {"family": socket.AF_UNSPEC}, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS})
+        answers = self._netlink.dump_raw(routing.RTM_GETLINK, request)
+        devices = [_device(answer, kinds) for answer in answers]
+        self._devices = [device for device in devices if device is not None]
 
     def _read_addresses(self) -> None:
         known = {address.address: address for addresses in self._addresses.values() for address in addresses}
@@ -156,18 +174,24 @@ def _number(address: InterfaceAddress) -> IPv6Address:
     return address.address
 
 
-def _device(answer: nlmsg, kinds: Mapping[tuple[int, str], str]) -> _Device:
-    attributes = dict(answer["attrs"])
-    index, name = answer["index"], attributes["IFLA_IFNAME"]
-    up = bool(answer["flags"] & IFF_UP)
+def _device(data: bytes, kinds: Mapping[tuple[int, str], str]) -> _Device | None:
+    """None for a loopback. A kernel says some fifty things of a device, and we want four: decoding them all would take
+    longer than everything else between the loss of a carrier and the new route.
+    """
+    hardware, index, flags = _DEVICE.unpack_from(data, 16)
+    if flags & IFF_LOOPBACK:
+        return None
+    found = attributes(data, _DEVICE)
+    name = found[IFLA_IFNAME].rstrip(b"\0").decode()
+    up = bool(flags & IFF_UP)
     return _Device(
         index=index,
         name=name,
-        kind=kinds.get((index, name)) or _kind(name, answer["ifi_type"]),
+        kind=kinds.get((index, name)) or _kind(name, hardware),
         up=up,
-        carrier=not up or attributes.get("IFLA_CARRIER", 1) == 1,
-        running=attributes.get("IFLA_OPERSTATE") in ("UP", "UNKNOWN"),
-        mtu=_ipv6_mtu(name) or attributes.get("IFLA_MTU", 1280),
+        carrier=not up or found.get(IFLA_CARRIER, b"\1")[0] == 1,
+        running=found[IFLA_OPERSTATE][0] in (OPER_UNKNOWN, OPER_UP),
+        mtu=_ipv6_mtu(found) or int.from_bytes(found[IFLA_MTU], sys.byteorder),
     )
 
 
@@ -186,12 +210,11 @@ def _kind(name: str, hardware: int) -> str:
     return "ethernet" if hardware == ARPHRD_ETHER else "other"
 
 
-def _ipv6_mtu(name: str) -> int | None:
+def _ipv6_mtu(found: Mapping[int, bytes]) -> int | None:
     """What a router may have lowered below the device's own (RFC 4861 section 4.6.4)."""
-    try:
-        return int(Path("/proc/sys/net/ipv6/conf", name, "mtu").read_text())
-    except OSError:
-        return None
+    ipv6 = nested(nested(found.get(IFLA_AF_SPEC, b"")).get(socket.AF_INET6, b""))
+    values = ipv6.get(IFLA_INET6_CONF, b"")[4 * DEVCONF_MTU6 :][:4]
+    return int.from_bytes(values, sys.byteorder) or None
 
 
 def _address(answer: nlmsg, now: float) -> InterfaceAddress:
