@@ -142,6 +142,12 @@ class Table:
             lines += [self._command("delete", name, old - new), self._command("add", name, new - old)]
         return "".join(f"{line}\n" for line in lines if line)
 
+    def only_loses(self, wanted: "Table") -> bool:
+        """Whether nothing but elements have to go: that can wait until the traffic has moved."""
+        return self.definition == wanted.definition and all(
+            _spell(elements) <= _spell(self.elements.get(name, ())) for name, elements in wanted.elements.items()
+        )
+
     def _command(self, verb: str, name: str, elements: frozenset[str]) -> str:
         return f"{verb} element ip6 {self.name} {name} {{ {', '.join(sorted(elements))} }}" if elements else ""
 

@@ -76,13 +76,17 @@ class Reconciler:
 
     def apply(self, wanted: Kernel) -> list[Refusal]:
         """Change what differs from `wanted`; gives what the kernel refused, and leaves that to the next call."""
-        refusals = self._apply_table(wanted.table) if wanted.table != self._actual.table else []
+        table, new = self._actual.table, wanted.table
+        can_wait = table is not None and (new is None or table.only_loses(new))
+        refusals = [] if can_wait else self._apply_table(new)
         operations = difference(self._actual, wanted)
         failed = [refusal for operation in operations if (refusal := self._perform(operation)) is not None]
         if failed:
             self.read()
         elif operations:
             self._actual = replace(wanted, table=self._actual.table)
+        if can_wait:
+            refusals = self._apply_table(new)
         return refusals + failed
 
     def counters(self) -> dict[str, int]:
@@ -91,6 +95,8 @@ class Reconciler:
 
     def _apply_table(self, wanted: Table | None) -> list[Refusal]:
         actual = self._actual.table
+        if wanted == actual:
+            return []
         if wanted is None:
             commands = f"table ip6 {self._table_name}\ndelete table ip6 {self._table_name}\n"
         elif actual is None:
