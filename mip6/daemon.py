@@ -2,11 +2,13 @@
 
     step -> reconcile the kernel -> send -> tell -> save -> arm one timer
 
-Everything happens in callbacks of one asyncio loop, and none of them waits. What the operating system refuses becomes
-an event of the core and is tried again; an exception that nobody expected ends the process.
+Everything happens in callbacks of one asyncio loop, and none of them waits: a disk may take its time, so a thread
+writes the state file. What the operating system refuses becomes an event of the core and is tried again; an exception
+that nobody expected ends the process.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -51,6 +53,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         self._is_mobile_node = is_mobile_node
         self._state_file = state_file
         self._saved: object = None
+        self._saving: asyncio.Future[None] | None = None
         self._reconciler: Reconciler | None = None
         self._mobility: MobilitySocket | None = None
         self._icmp: IcmpSocket | None = None
@@ -122,12 +125,15 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         await self.control.start()
         try:
             self._open_all()
+            # What there is now stays: the garbage collector need not look at it again in the middle of a failover
+            gc.collect()
+            gc.freeze()
             await self._stopping
             if self._failure is not None:
                 raise self._failure
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.leave(), LEAVE_S)
-            self._withdraw()
+            await self._withdraw()
         finally:
             await self.control.close()
 
@@ -240,9 +246,18 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._reconcile)
 
     def _save(self) -> None:
+        """Start to write what is new; what changes meanwhile is written afterwards."""
         now = self.to_save()
-        if now != self._saved and self._try("state file", lambda: statefile.save(self._state_file, now)):
-            self._saved = now
+        if self._saving is None and now != self._saved:
+            loop = asyncio.get_running_loop()
+            self._saving = loop.run_in_executor(None, statefile.save, self._state_file, now)
+            self._saving.add_done_callback(lambda saving: self._is_saved(saving, now))
+
+    def _is_saved(self, saving: asyncio.Future[None], saved: object) -> None:
+        self._saving = None
+        if self._try("state file", saving.result):
+            self._saved = saved
+            self._save()
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -255,10 +270,12 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         else:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), lambda: self.handle(self.tick()))
 
-    def _withdraw(self) -> None:
+    async def _withdraw(self) -> None:
         """Take everything of ours out of the kernel, and forget."""
         if self._reconciler is not None:
             self._reconciler.apply(Kernel())
+        while self._saving is not None:
+            await asyncio.wait([self._saving])
         self._state_file.unlink(missing_ok=True)
 
     def _stop(self) -> None:
