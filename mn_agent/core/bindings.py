@@ -234,10 +234,10 @@ def want(registration: Registration, wanted: Mapping[int, Wanted], now: float) -
     """Tell which bindings should exist, by BID."""
     entries = {bid: entry for bid, entry in registration.entries.items() if entry.state != EntryState.GONE}
     for bid in entries.keys() | wanted.keys():
-        entry = entries.get(bid, Entry(bid))
-        moved = entry.wanted is not None and bid in wanted and wanted[bid].care_of != entry.wanted.care_of
-        refusal = None if moved or bid not in wanted else entry.refusal
-        entries[bid] = replace(entry, wanted=wanted.get(bid), refusal=refusal)
+        entry, now_wanted = entries.get(bid, Entry(bid)), wanted.get(bid)
+        if now_wanted != entry.wanted:
+            stays = now_wanted is not None and entry.wanted is not None and now_wanted.care_of == entry.wanted.care_of
+            entries[bid] = replace(entry, wanted=now_wanted, refusal=entry.refusal if stays else None)
     return enter(replace(registration, entries=entries), now)
 
 
@@ -248,6 +248,8 @@ def leave(registration: Registration) -> Registration:
 
 def expire(registration: Registration, now: float) -> Registration:
     """Drop what has run out (RFC 6275 section 11.1)."""
+    if ends_at(registration) > now:
+        return registration
     entries = {}
     for bid, entry in registration.entries.items():
         lapsed = entry.binding is not None and entry.binding.expires_at <= now
@@ -264,15 +266,26 @@ def expire(registration: Registration, now: float) -> Registration:
             registration,
             entries=entries,
             refusal=None if refusal and refusal.retry_at <= now else refusal,
-            unanswered=tuple(update for update in registration.unanswered if _may_be_answered(update, now)),
+            unanswered=tuple(update for update in registration.unanswered if _answered_until_at(update) > now),
         ),
         now,
     )
 
 
-def _may_be_answered(update: Update, now: float) -> bool:
-    """As long as the home agent may hold what it asks for."""
-    return now < update.sent_at + (lifetime_seconds(update.lifetime) if update.lifetime else LATE_ANSWER_S)
+def ends_at(registration: Registration) -> float:
+    """When something runs out next; infinity for never."""
+    moments = [registration.refusal.retry_at] if registration.refusal else []
+    moments += [_answered_until_at(update) for update in registration.unanswered]
+    for entry in registration.entries.values():
+        moments += [entry.claimed_until_at] if entry.claimed_until_at else []
+        moments += [entry.refusal.retry_at] if entry.refusal else []
+        moments += [entry.binding.expires_at] if entry.binding else []
+    return min(moments, default=inf)
+
+
+def _answered_until_at(update: Update) -> float:
+    """An update may be answered as long as the home agent may hold what it asks for."""
+    return update.sent_at + (lifetime_seconds(update.lifetime) if update.lifetime else LATE_ANSWER_S)
 
 
 def refresh(registration: Registration, bids: Collection[int], now: float) -> Registration:

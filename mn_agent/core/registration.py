@@ -35,6 +35,7 @@ from mn_agent.core.bindings import (
     Update,
     Wanted,
     by_priority,
+    ends_at,
     enter,
     is_as_wanted,
     is_registered_here,
@@ -111,15 +112,10 @@ def _is_lost(entry: Entry) -> bool:
 
 def deadline(registration: Registration, settings: Settings, now: float) -> float:
     """When something is to be sent, refreshed or dropped; infinity for never."""
-    moments = [_ready_at(registration, purpose) for purpose in purposes(registration, settings, now)]
-    for entry in registration.entries.values():
-        moments += [entry.claimed_until_at] if entry.claimed_until_at else []
-        moments += [entry.refusal.retry_at] if entry.refusal else []
-        if entry.binding is not None:
-            moments.append(entry.binding.expires_at)
-            moments += [entry.binding.refresh_at] if entry.binding.refresh_at > now else []
-    moments += [registration.refusal.retry_at] if registration.refusal else []
-    return min(moments, default=inf)
+    ready = [_ready_at(registration, purpose) for purpose in purposes(registration, settings, now)]
+    held = [entry.binding for entry in registration.entries.values() if entry.binding]
+    refreshes = [binding.refresh_at for binding in held if binding.refresh_at > now]
+    return min([ends_at(registration), *ready, *refreshes])
 
 
 def _ready_at(registration: Registration, purpose: Purpose) -> float:
