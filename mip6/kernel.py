@@ -3,12 +3,9 @@
 Pure. `mip6.linux.reconciler` reads the kernel and applies the difference (docs/architecture.md, "The kernel").
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
-from typing import TypeVar
-
-_T = TypeVar("_T")
 
 PROTOCOL = 146
 """Tag on our routes, rules and addresses (`ip -6 route show proto 146`): what carries another is not ours to touch."""
@@ -107,7 +104,9 @@ def tunnel_route_mtu(link_mtu: int) -> int:
     return max(link_mtu - TUNNEL_HEADER, _MIN_MTU) + _SEG6_HEADROOM
 
 
-Elements = frozenset[str] | Mapping[str, str]
+Element = str | int | IPv6Address
+"""Its text is nft syntax."""
+Elements = frozenset[Element] | Mapping[Element, Element]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ class Table:
     definition: str
     """Its sets, maps, counters and chains in nft syntax, without elements."""
     elements: Mapping[str, Elements] = field(default_factory=dict)
-    """Elements of each named set, or key to value of each named map, in nft syntax."""
+    """Elements of each named set, or key to value of each named map."""
 
     def commands_to_create(self) -> str:
         """The transaction that makes the table what it should be, whatever it was before."""
@@ -129,7 +128,7 @@ class Table:
             f"delete table ip6 {self.name}",
             f"table ip6 {self.name} {{{self.definition}}}",
         ]
-        lines += [self._command("add", name, _spell(elements)) for name, elements in self.elements.items()]
+        lines += [self._command("add", name, _pairs(elements)) for name, elements in self.elements.items()]
         return "\n".join(line for line in lines if line) + "\n"
 
     def commands_to_become(self, wanted: "Table") -> str:
@@ -138,24 +137,33 @@ class Table:
             return wanted.commands_to_create()
         lines = []
         for name in self.elements.keys() | wanted.elements.keys():
-            old, new = _spell(self.elements.get(name, ())), _spell(wanted.elements.get(name, ()))
+            old, new = _pairs(self.elements.get(name, frozenset())), _pairs(wanted.elements.get(name, frozenset()))
             lines += [self._command("delete", name, old - new), self._command("add", name, new - old)]
         return "".join(f"{line}\n" for line in lines if line)
 
     def only_loses(self, wanted: "Table") -> bool:
         """Whether nothing but elements have to go: that can wait until the traffic has moved."""
         return self.definition == wanted.definition and all(
-            _spell(elements) <= _spell(self.elements.get(name, ())) for name, elements in wanted.elements.items()
+            _pairs(elements) <= _pairs(self.elements.get(name, frozenset()))
+            for name, elements in wanted.elements.items()
         )
 
-    def _command(self, verb: str, name: str, elements: frozenset[str]) -> str:
-        return f"{verb} element ip6 {self.name} {name} {{ {', '.join(sorted(elements))} }}" if elements else ""
+    def _command(self, verb: str, name: str, elements: Set[tuple[Element, ...]]) -> str:
+        spelled = sorted(" : ".join(map(str, element)) for element in elements)
+        return f"{verb} element ip6 {self.name} {name} {{ {', '.join(spelled)} }}" if spelled else ""
 
 
-def _spell(elements: Elements | Iterable[str]) -> frozenset[str]:
-    if isinstance(elements, Mapping):
-        return frozenset(f"{key} : {value}" for key, value in elements.items())
-    return frozenset(elements)
+def _pairs(elements: Elements) -> Set[tuple[Element, ...]]:
+    """Of a map its keys with their values; what is in a set stands alone."""
+    return elements.items() if isinstance(elements, Mapping) else {(element,) for element in elements}
+
+
+def decapsulation_route(table: int, destination: IPv6Address, inner_table: int | None) -> Route:
+    """Tunnelled packets to `destination` lose their outer header; for `inner_table` see Decapsulate.
+
+    A route of type local may be on the loopback interface, which, unlike links, never goes away.
+    """
+    return Route(table, IPv6Network((destination, 128)), LOOPBACK, tunnel=Decapsulate(inner_table))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,19 +196,28 @@ Operation = Put | Remove
 
 def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
     """The steps from `actual` to `wanted`, in an order that never leaves traffic without a way: addresses (routes
-    name them as source), then routes, then the rules that lead to them; deletions afterwards, in the reverse order.
-    nftables is not part of it: its table changes in one transaction of its own.
+    name them as source), then routes by their tables, then the rules that lead to them; deletions afterwards, in the
+    reverse order. nftables is not part of it: its table changes in one transaction of its own.
     """
-    keys = {route.key for route in wanted.routes}
     put_rules, remove_rules = _rule_difference(actual.rules, wanted.rules)
     put: list[Operation] = []
-    put += [Put(address) for address in _sorted(wanted.addresses - actual.addresses)]
-    put += [Put(route) for route in _sorted(wanted.routes - actual.routes)]
+    put += [Put(address) for address in sorted(wanted.addresses - actual.addresses, key=_address_order)]
+    put += [Put(route) for route in sorted(wanted.routes - actual.routes, key=_route_order)]
     put += [Put(rule) for rule in put_rules]
     remove: list[Operation] = [Remove(rule) for rule in remove_rules]
-    remove += [Remove(route) for route in _sorted(actual.routes - wanted.routes) if route.key not in keys]
-    remove += [Remove(address) for address in _sorted(actual.addresses - wanted.addresses)]
+    gone = actual.routes - wanted.routes
+    replaced = {route.key for route in wanted.routes} if gone else set()
+    remove += [Remove(route) for route in sorted(gone, key=_route_order) if route.key not in replaced]
+    remove += [Remove(address) for address in sorted(actual.addresses - wanted.addresses, key=_address_order)]
     return put + remove
+
+
+def _address_order(address: Address) -> IPv6Address:
+    return address.address
+
+
+def _route_order(route: Route) -> tuple[int, IPv6Network, int]:
+    return route.key
 
 
 def _rule_difference(actual: Sequence[Rule], wanted: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
@@ -213,8 +230,8 @@ def _rule_difference(actual: Sequence[Rule], wanted: Sequence[Rule]) -> tuple[li
     remove: list[Rule] = []
     for priority in sorted({rule.priority for rule in (*actual, *wanted)}):
         old = [rule for rule in actual if rule.priority == priority]
-        new = sorted((rule for rule in wanted if rule.priority == priority), key=lambda rule: (rule.order, repr(rule)))
-        kept = _in_place(old, new)
+        new = sorted((rule for rule in wanted if rule.priority == priority), key=lambda rule: rule.order)
+        kept = new if new == old else _in_place(old, new)
         put += [rule for rule in new if rule not in kept]
         remove += [rule for rule in old if rule not in kept]
     return put, remove
@@ -232,7 +249,3 @@ def _in_place(old: list[Rule], new: list[Rule]) -> list[Rule]:
         if orders == sorted(orders) and all(order[rule] >= orders[-1] for rule in new if rule not in kept):
             return kept
     return []
-
-
-def _sorted(objects: Iterable[_T]) -> list[_T]:
-    return sorted(objects, key=repr)

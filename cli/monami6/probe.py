@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import sys
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
@@ -19,13 +19,13 @@ from mip6.kernel import (
     LOCAL_TABLE,
     LOOPBACK,
     MAIN_TABLE,
-    Decapsulate,
     Encapsulate,
     Kernel,
     Mark,
     Route,
     Rule,
     Table,
+    decapsulation_route,
 )
 from mip6.linux.netlink import Netlink, message
 from mip6.linux.reconciler import Reconciler
@@ -58,13 +58,11 @@ _FILTER = """
 """
 
 
-def _tunnel(tunnel: Encapsulate | Decapsulate, destination: IPv6Network) -> Kernel:
-    return Kernel(routes=frozenset((Route(_TABLE, destination, interface=LOOPBACK, tunnel=tunnel),)))
-
-
 FEATURES = {
-    "encapsulation": _tunnel(Encapsulate(_PEER), ANYWHERE),
-    "decapsulation": _tunnel(Decapsulate(LOCAL_TABLE), IPv6Network((DELIVER, 128))),
+    "encapsulation": Kernel(
+        routes=frozenset((Route(_TABLE, ANYWHERE, interface=LOOPBACK, tunnel=Encapsulate(_PEER)),))
+    ),
+    "decapsulation": Kernel(routes=frozenset((decapsulation_route(_TABLE, DELIVER, LOCAL_TABLE),))),
     "rules": Kernel(
         rules=(
             Rule(100, _TABLE, destination=_PEER, mark=Mark(1, 0xFF), ip_protocol=41),

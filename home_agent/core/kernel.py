@@ -4,6 +4,7 @@ One table has a route into the tunnel for every registered home address, and non
 unreachable there. nftables keeps the pairs of care-of and home address that may come through a tunnel.
 """
 
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
 from home_agent.core.state import State, Uplink
@@ -11,12 +12,13 @@ from mip6.kernel import (
     DELIVER,
     FORWARD,
     LOCAL_TABLE,
-    Decapsulate,
+    Elements,
     Encapsulate,
     Kernel,
     Route,
     Rule,
     Table,
+    decapsulation_route,
     tunnel_route_mtu,
 )
 
@@ -34,36 +36,49 @@ def wanted_kernel(state: State) -> Kernel:
         Rule(_FIRST, DECAPSULATION_TABLE, destination=FORWARD),
         Rule(_LAST, HOME_TABLE),
     )
-    routes = [Route(HOME_TABLE, prefix) for prefix in state.settings.home_agent.prefixes]
+    routes = [
+        decapsulation_route(DECAPSULATION_TABLE, DELIVER, LOCAL_TABLE),
+        decapsulation_route(DECAPSULATION_TABLE, FORWARD, None),
+        *(Route(HOME_TABLE, prefix) for prefix in state.settings.home_agent.prefixes),
+    ]
     if state.uplink is not None:
         routes += _tunnel_routes(state, state.uplink)
     return Kernel(rules=rules, routes=frozenset(routes), table=_table(state))
 
 
 def _tunnel_routes(state: State, uplink: Uplink) -> list[Route]:
-    routes = [
-        Route(DECAPSULATION_TABLE, _host(DELIVER), interface=uplink.index, tunnel=Decapsulate(LOCAL_TABLE)),
-        Route(DECAPSULATION_TABLE, _host(FORWARD), interface=uplink.index, tunnel=Decapsulate(None)),
-    ]
     mtu = tunnel_route_mtu(uplink.mtu)
-    for entry in state.cache.values():
-        if entry.bindings:
-            tunnel = Encapsulate(entry.preferred.care_of)
-            routes.append(Route(HOME_TABLE, _host(entry.home_address), uplink.index, mtu=mtu, tunnel=tunnel))
-    return routes
+    return [
+        Route(
+            HOME_TABLE,
+            IPv6Network((entry.home_address, 128)),
+            interface=uplink.index,
+            mtu=mtu,
+            tunnel=Encapsulate(entry.preferred.care_of),
+        )
+        for entry in state.cache.values()
+        if entry.bindings
+    ]
 
 
 def _table(state: State) -> Table:
     pairs = {
         (binding.care_of, entry.home_address) for entry in state.cache.values() for binding in entry.bindings.values()
     }
-    elements = {
-        "binding": frozenset(f"{care_of} . {int(home_address):#x}" for care_of, home_address in pairs),
-        "care_of": frozenset(str(care_of) for care_of, _ in pairs),
+    elements: dict[str, Elements] = {
+        "binding": frozenset(_pair(care_of, home_address) for care_of, home_address in pairs),
+        "care_of": frozenset(care_of for care_of, _ in pairs),
     }
     return Table(TABLE_NAME, _definition(state.settings.home_agent.address), elements)
 
 
+@lru_cache(1 << 14)
+def _pair(care_of: IPv6Address, home_address: IPv6Address) -> str:
+    """In nft syntax; to spell an address takes longer than all else that a binding needs here."""
+    return f"{care_of} . {int(home_address):#x}"
+
+
+@lru_cache(1)
 def _definition(own: IPv6Address) -> str:
     """What passes.
 
@@ -97,7 +112,3 @@ def _definition(own: IPv6Address) -> str:
     ip6 nexthdr 41 ip6 daddr @care_of fib saddr type local ip6 saddr set {own}
   }}
 """
-
-
-def _host(address: IPv6Address) -> IPv6Network:
-    return IPv6Network((address, 128))

@@ -21,7 +21,7 @@ RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTMGRP_IPV6_RULE = 0x1, 0x100, 0x400, 0x40000
 
 IFA_F_NODAD, IFA_F_PERMANENT = 0x02, 0x80
-RTN_UNICAST, RTN_UNREACHABLE = 1, 7
+RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 FR_ACT_TO_TBL = 1
 
 SEG6, SEG6LOCAL = 5, 7
@@ -133,10 +133,16 @@ def route_message(route: Route) -> nlmsg:
             "family": socket.AF_INET6,
             "dst_len": route.destination.prefixlen,
             "proto": PROTOCOL,
-            "type": RTN_UNREACHABLE if route.interface is None else RTN_UNICAST,
+            "type": _type(route),
         },
         attributes,
     )
+
+
+def _type(route: Route) -> int:
+    if route.interface is None:
+        return RTN_UNREACHABLE
+    return RTN_LOCAL if isinstance(route.tunnel, Decapsulate) else RTN_UNICAST
 
 
 def _tunnel_attributes(tunnel: Encapsulate | Decapsulate) -> dict[str, Any]:

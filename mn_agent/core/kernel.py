@@ -5,7 +5,7 @@ The tunnelled packet keeps the mark, which leads it into a second table: the way
 carries the traffic. To move the traffic, these two routes are replaced, and nothing else.
 """
 
-from ipaddress import IPv6Address, IPv6Network
+from functools import lru_cache
 
 from mip6.kernel import (
     ANYWHERE,
@@ -13,13 +13,14 @@ from mip6.kernel import (
     LOCAL_TABLE,
     MAIN_TABLE,
     Address,
-    Decapsulate,
+    Element,
     Encapsulate,
     Kernel,
     Mark,
     Route,
     Rule,
     Table,
+    decapsulation_route,
     tunnel_route_mtu,
 )
 from mn_agent.core.links import Link
@@ -28,9 +29,12 @@ from mn_agent.core.state import State
 
 TABLE_NAME = "monami6"
 
-DECAPSULATION_TABLE, TUNNEL_TABLE, OUTER_TABLE = 14600, 14601, 14602
+# Routes are put in the order of their tables, and the second decides which link a packet takes: it must not wait
+DECAPSULATION_TABLE, OUTER_TABLE, TUNNEL_TABLE = 14600, 14601, 14602
 LINK_TABLES = 14700
 """Table of a link: this plus its binding identifier."""
+
+_DECAPSULATION = decapsulation_route(DECAPSULATION_TABLE, DELIVER, LOCAL_TABLE)
 
 MARK_MASK = 0xFF000000
 DEFAULT_MARK = Mark(0x01000000, MARK_MASK)
@@ -47,7 +51,7 @@ def wanted_kernel(state: State) -> Kernel:
     return Kernel(
         addresses=frozenset((Address(state.settings.home.address),)),
         rules=(*_tunnel_rules(state.settings.home, carrier), *_link_rules(links)),
-        routes=frozenset((*_tunnel_routes(state.settings.home, carrier, links), *_link_routes(links))),
+        routes=frozenset((_DECAPSULATION, *_tunnel_routes(state.settings.home, carrier), *_link_routes(links))),
         table=_table(state),
     )
 
@@ -69,12 +73,9 @@ def _tunnel_rules(home: Home, carrier: Link | None) -> list[Rule]:
     return rules
 
 
-def _tunnel_routes(home: Home, carrier: Link | None, links: list[Link]) -> list[Route]:
-    # seg6local wants a device, and any that is up will do: the same one as long as possible
-    inward = next((link for link in links if link.up), None)
-    routes = [_decapsulation(inward)] if inward is not None else []
+def _tunnel_routes(home: Home, carrier: Link | None) -> list[Route]:
     if carrier is None:
-        return [*routes, Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
+        return [Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
     tunnel = Route(
         TUNNEL_TABLE,
         ANYWHERE,
@@ -83,11 +84,7 @@ def _tunnel_routes(home: Home, carrier: Link | None, links: list[Link]) -> list[
         mtu=tunnel_route_mtu(carrier.mtu),
         tunnel=Encapsulate(home.agent),
     )
-    return [*routes, tunnel, Route(OUTER_TABLE, ANYWHERE, interface=carrier.index, gateway=carrier.router)]
-
-
-def _decapsulation(link: Link) -> Route:
-    return Route(DECAPSULATION_TABLE, _host(DELIVER), interface=link.index, tunnel=Decapsulate(LOCAL_TABLE))
+    return [tunnel, Route(OUTER_TABLE, ANYWHERE, interface=carrier.index, gateway=carrier.router)]
 
 
 def _link_rules(links: list[Link]) -> list[Rule]:
@@ -112,15 +109,16 @@ def _link_routes(links: list[Link]) -> list[Route]:
 
 def _table(state: State) -> Table:
     home = state.settings.home
-    sources = {str(link.index): str(link.address) for link in state.links.values() if link.address}
+    sources: dict[Element, Element] = {link.index: link.address for link in state.links.values() if link.address}
     for entry in state.registration.entries.values():
         address = state.source_address(entry)
         if address is not None:
-            sources[str(state.links[entry.bid].index)] = str(address)
-    usable = {str(address) for link in state.links.values() for address in link.addresses}
-    return Table(TABLE_NAME, _definition(home), {"care_of": frozenset(usable), "source": sources})
+            sources[state.links[entry.bid].index] = address
+    usable = frozenset[Element](address for link in state.links.values() for address in link.addresses)
+    return Table(TABLE_NAME, _definition(home), {"care_of": usable, "source": sources})
 
 
+@lru_cache(1)
 def _definition(home: Home) -> str:
     """What passes and what is marked.
 
@@ -153,7 +151,3 @@ def _definition(home: Home) -> str:
     ip6 nexthdr 41 ip6 daddr {home.agent} meta mark & {MARK_MASK:#x} != 0 ip6 saddr set oif map @source
   }}
 """
-
-
-def _host(address: IPv6Address) -> IPv6Network:
-    return IPv6Network((address, 128))

@@ -15,6 +15,7 @@ from mn_lab.control import Control
 from mn_lab.lab import Lab
 from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS, MOBILE_SIDE
 from mn_lab.network import LinkAction
+from mn_lab.traffic import Traffic
 from tests.kernel.test_data_plane import arrives, care_of, ip
 
 CN, HA, HOME = str(CORRESPONDENT_ADDRESS), str(HOME_AGENT_ADDRESS), str(HOME_ADDRESS)
@@ -134,12 +135,29 @@ def test_the_home_agent_may_be_killed_and_nobody_notices(lab: Lab) -> None:
         assert arrives(lab, "mn", CN)
         lab.start_home_agent()
         lab.home_agent.wait_until(lambda _: bool(held(lab)), "bindings adopted", timeout_s=10, check=lambda: None)
-        end_ns = time.time_ns()
-        assert arrives(lab, "mn", CN), "and what was sent before has arrived too"
-        for direction in ("up", "down"):
-            figures = traffic.record(direction).figures(0, end_ns)
-            assert figures.sent > 100
-            assert (figures.lost, figures.reordered) == (0, 0)
+        assert_nothing_lost(lab, traffic)
+
+
+def assert_nothing_lost(lab: Lab, traffic: Traffic) -> None:
+    """Of the traffic so far."""
+    end_ns = time.time_ns()
+    assert arrives(lab, "mn", CN), "and what was sent before has arrived too"
+    for direction in ("up", "down"):
+        figures = traffic.record(direction).figures(0, end_ns)
+        assert figures.sent > 100
+        assert (figures.lost, figures.reordered) == (0, 0)
+
+
+def test_a_link_that_is_not_in_use_may_go_and_nobody_notices(lab: Lab) -> None:
+    lab.switch("lte")
+    with lab.traffic() as traffic:
+        ip(lab, "mn", "link", "set", "eth0", "down")
+        lab.wait(lambda status: status["links"][0]["state"] == "unusable", "ethernet noticed")
+        assert arrives(lab, "mn", CN)
+        ip(lab, "mn", "link", "set", "eth0", "up")
+        lab.wait_registered()
+        assert_nothing_lost(lab, traffic)
+    lab.switch(None)
 
 
 def test_an_interface_that_vanishes_and_returns(lab: Lab) -> None:

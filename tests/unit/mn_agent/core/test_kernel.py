@@ -4,7 +4,7 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from mip6.kernel import ANYWHERE, DELIVER, Address, Decapsulate, Encapsulate, Kernel, Route
+from mip6.kernel import ANYWHERE, DELIVER, LOOPBACK, Address, Decapsulate, Encapsulate, Kernel, Route
 from mn_agent.core.kernel import DECAPSULATION_TABLE, LINK_TABLES, OUTER_TABLE, TUNNEL_TABLE, wanted_kernel
 from tests.story.world import AGENT, HOME, World, make_link, three_links
 
@@ -79,20 +79,20 @@ def test_a_link_that_is_down_has_no_routes() -> None:
     assert not {LINK_TABLES + 2, LINK_TABLES + 3} & tables
 
 
-def test_decapsulation_needs_any_device_that_is_up() -> None:
+def test_decapsulation_depends_on_no_link() -> None:
     world = registered()
-    inward = [route for route in kernel(world).routes if route.table == DECAPSULATION_TABLE]
-    (route,) = inward
-    assert (route.destination, route.interface) == (IPv6Network((DELIVER, 128)), 1)
+    before = [route for route in kernel(world).routes if route.table == DECAPSULATION_TABLE]
+    (route,) = before
+    assert (route.destination, route.interface) == (IPv6Network((DELIVER, 128)), LOOPBACK)
     assert route.tunnel == Decapsulate(255)
     for name in world.links:
         world.change(name, up=False, carrier=False, running=False)
-    assert not [route for route in kernel(world).routes if route.table == DECAPSULATION_TABLE]
+    assert before == [route for route in kernel(world).routes if route.table == DECAPSULATION_TABLE]
 
 
 def test_the_outer_source_is_put_right_for_every_link() -> None:
     world = registered()
     table = kernel(world).table
     assert table is not None
-    expected = {str(link.interface.index): str(link.address) for link in world.links.values()}
+    expected = {link.interface.index: link.address for link in world.links.values()}
     assert table.elements["source"] == expected
