@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pyroute2.netlink import nlmsg
@@ -25,16 +26,25 @@ NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 
 _HEADER = struct.Struct("=IHHII")
-_RECEIVE_OCTETS = 1 << 18
+_RECEIVE_OCTETS = 1 << 16
+"""The kernel puts at most half of this into a datagram."""
 
 
 class NetlinkError(OSError):
     """The kernel refused a request; errno as the kernel gave it."""
 
 
-def message(kind: type[nlmsg], fields: Mapping[str, int], attributes: Mapping[str, Any]) -> nlmsg:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask the kernel, but for the message's header. `kind` is pyroute2's class of such messages."""
+
+    kind: type[nlmsg]
+    body: bytes
+
+
+def message(kind: type[nlmsg], fields: Mapping[str, int], attributes: Mapping[str, Any]) -> Request:
     """A request of pyroute2's class `kind`. `attributes` are by their kernel names (`RTA_DST`); an unknown field or
-    attribute, also in a nested one, is a ValueError.
+    attribute, also in a nested one, is a ValueError. It takes longer than the kernel takes to fulfil it: keep it.
     """
     built = kind()
     known = {name for name, _ in kind.fields}
@@ -44,7 +54,8 @@ def message(kind: type[nlmsg], fields: Mapping[str, int], attributes: Mapping[st
         built[name] = value
     built["attrs"] = list(attributes.items())
     _refuse_unknown(kind, built["attrs"])
-    return built
+    built.encode()
+    return Request(kind, bytes(built.data[_HEADER.size :]))
 
 
 def _refuse_unknown(kind: type[nlmsg], attributes: list[tuple[str, Any]]) -> None:
@@ -76,35 +87,27 @@ class Netlink:
     def close(self) -> None:
         self._socket.close()
 
-    def request(self, kind: int, request: nlmsg, flags: int = 0) -> None:
+    def request(self, type_: int, request: Request, flags: int = 0) -> None:
         """Send and wait for the acknowledgement. Raises NetlinkError when the kernel refuses."""
-        self._send(kind, request, flags | NLM_F_ACK)
-        for _ in self._answers(type(request)):
+        self._send(type_, request, flags | NLM_F_ACK)
+        for _ in self._answers():
             pass
 
-    def dump(self, kind: int, request: nlmsg) -> list[nlmsg]:
+    def dump(self, type_: int, request: Request) -> list[nlmsg]:
         """Every object that matches the request, decoded."""
-        self._send(kind, request, NLM_F_DUMP)
-        return list(self._answers(type(request)))
+        return [decode(request.kind, payload) for payload in self.dump_raw(type_, request)]
 
-    def dump_raw(self, kind: int, request: nlmsg) -> list[bytes]:
+    def dump_raw(self, type_: int, request: Request) -> list[bytes]:
         """Every object, as the kernel's message: for what has to be fast and needs few of many attributes."""
-        self._send(kind, request, NLM_F_DUMP)
-        return list(self._messages())
+        self._send(type_, request, NLM_F_DUMP)
+        return list(self._answers())
 
-    def _send(self, kind: int, request: nlmsg, flags: int) -> None:
+    def _send(self, type_: int, request: Request, flags: int) -> None:
         self._sequence += 1
-        request["header"]["type"] = kind
-        request["header"]["flags"] = flags | NLM_F_REQUEST
-        request["header"]["sequence_number"] = self._sequence
-        request.encode()
-        self._socket.send(request.data)
+        length = _HEADER.size + len(request.body)
+        self._socket.send(_HEADER.pack(length, type_, flags | NLM_F_REQUEST, self._sequence, 0) + request.body)
 
-    def _answers(self, kind: type[nlmsg]) -> Iterator[nlmsg]:
-        for payload in self._messages():
-            yield decode(kind, payload)
-
-    def _messages(self) -> Iterator[bytes]:
+    def _answers(self) -> Iterator[bytes]:
         while True:
             for type_, sequence, payload in split(self._socket.recv(_RECEIVE_OCTETS)):
                 if sequence != self._sequence:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -11,7 +12,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from mip6.kernel import LOOPBACK, PROTOCOL, Address, Decapsulate, Encapsulate, Mark, Route, Rule
-from mip6.linux.netlink import message
+from mip6.linux.netlink import Request, message
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
@@ -27,6 +28,9 @@ FR_ACT_TO_TBL = 1
 SEG6, SEG6LOCAL = 5, 7
 ENCAP_RED = 3
 END_DX6, END_DT6 = 5, 7
+
+_KEPT = 256
+"""Requests that are kept: links come and go, and then the same are needed again, in a hurry."""
 
 
 class RouteMessage(rtmsg):  # type: ignore[misc]
@@ -49,7 +53,8 @@ class RouteMessage(rtmsg):  # type: ignore[misc]
     encaps: Mapping[int, type[nlmsg]] = {**rtmsg.encaps, SEG6: seg6_encap_info}
 
 
-def address_message(address: Address) -> nlmsg:
+@lru_cache(_KEPT)
+def address_message(address: Address) -> Request:
     """To add or delete it."""
     return message(
         ifaddrmsg,
@@ -70,7 +75,8 @@ def address_from(answer: nlmsg) -> Address | None:
     return Address(IPv6Address(answer.get_attr("IFA_ADDRESS")))
 
 
-def rule_message(rule: Rule) -> nlmsg:
+@lru_cache(_KEPT)
+def rule_message(rule: Rule) -> Request:
     """To add or delete it."""
     attributes: dict[str, Any] = {
         "FRA_PRIORITY": rule.priority,
@@ -112,7 +118,8 @@ def rule_from(answer: nlmsg) -> Rule | None:
     )
 
 
-def route_message(route: Route) -> nlmsg:
+@lru_cache(_KEPT)
+def route_message(route: Route) -> Request:
     """To add, replace or delete it."""
     attributes: dict[str, Any] = {"RTA_TABLE": route.table, "RTA_PRIORITY": route.metric}
     if route.destination.prefixlen:

@@ -43,6 +43,10 @@ FOREVER = 0xFFFFFFFF
 _LIFETIME_JITTER_S = 2.0
 """Remaining lifetimes are whole seconds: an end that moves less than this has not moved."""
 
+_ALL_DEVICES = message(ifinfmsg, {"family": socket.AF_UNSPEC}, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS})
+_ALL_ADDRESSES = message(ifaddrmsg, {"family": socket.AF_INET6}, {})
+_MAIN_ROUTES = message(rtmsg, {"family": socket.AF_INET6}, {"RTA_TABLE": MAIN_TABLE})
+
 _LINK = {routing.RTM_NEWLINK, routing.RTM_DELLINK}
 _ADDRESS = {routing.RTM_NEWADDR, routing.RTM_DELADDR}
 _ROUTE = {routing.RTM_NEWROUTE, routing.RTM_DELROUTE}
@@ -129,8 +133,7 @@ class Watcher:
 
     def _read_devices(self) -> None:
         kinds = {(device.index, device.name): device.kind for device in self._devices}
-        request = message(ifinfmsg, {"family": socket.AF_UNSPEC}, {"IFLA_EXT_MASK": RTEXT_FILTER_SKIP_STATS})
-        answers = self._netlink.dump_raw(routing.RTM_GETLINK, request)
+        answers = self._netlink.dump_raw(routing.RTM_GETLINK, _ALL_DEVICES)
         devices = [_device(answer, kinds) for answer in answers]
         self._devices = [device for device in devices if device is not None]
 
@@ -138,7 +141,7 @@ class Watcher:
         known = {address.address: address for addresses in self._addresses.values() for address in addresses}
         found: dict[int, list[InterfaceAddress]] = defaultdict(list)
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        for answer in self._netlink.dump(routing.RTM_GETADDR, message(ifaddrmsg, {"family": socket.AF_INET6}, {})):
+        for answer in self._netlink.dump(routing.RTM_GETADDR, _ALL_ADDRESSES):
             address = _address(answer, now)
             if answer["index"] == LOOPBACK or address.address.is_link_local:
                 continue
@@ -151,8 +154,7 @@ class Watcher:
     def _read_routes(self) -> None:
         routers: dict[int, list[tuple[str, IPv6Address | None]]] = defaultdict(list)
         prefixes: dict[int, set[IPv6Network]] = defaultdict(set)
-        request = message(rtmsg, {"family": socket.AF_INET6}, {"RTA_TABLE": MAIN_TABLE})
-        for answer in self._netlink.dump(routing.RTM_GETROUTE, request):
+        for answer in self._netlink.dump(routing.RTM_GETROUTE, _MAIN_ROUTES):
             attributes = dict(answer["attrs"])
             if attributes.get("RTA_TABLE") != MAIN_TABLE or answer["type"] != routing.RTN_UNICAST:
                 continue
