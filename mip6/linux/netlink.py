@@ -63,8 +63,9 @@ def _refuse_unknown(kind: type[nlmsg], attributes: list[tuple[str, Any]]) -> Non
     for name, value in attributes:
         if name not in types:
             raise ValueError(f"{kind.__name__} has no attribute {name}")
-        nested = getattr(kind, types[name], None)
-        if isinstance(value, dict) and "attrs" in value and isinstance(nested, type):
+        if isinstance(value, dict) and "attrs" in value:
+            encapsulation = name == "RTA_ENCAP"  # the one whose form another attribute tells
+            nested = kind.encaps[dict(attributes)["RTA_ENCAP_TYPE"]] if encapsulation else getattr(kind, types[name])
             _refuse_unknown(nested, value["attrs"])
 
 

@@ -1,6 +1,7 @@
 """The difference between what the kernel has and what is wanted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import permutations
 
@@ -82,6 +83,76 @@ def test_a_rule_is_never_missing_while_others_change() -> None:
     for step in steps:
         present = perform(present, [step])
         assert LATE in present
+
+
+OTHER = Address(IPv6Address("2001:db8:f00::200"))
+ROUTES = (
+    *(Route(5, HOST, interface, source=source) for interface in (2, 3) for source in (None, ADDRESS.address)),
+    Route(5, HOST),
+    Route(5, HOST, 2, metric=7),
+    Route(6, HOST, 2, source=OTHER.address),
+    Route(6, HOST, 2, tunnel=Encapsulate(IPv6Address("2001:db8::2"))),
+)
+
+
+class StrictKernel:
+    """As strict as the real one, and stricter: nothing may be put that is there, or removed that is not, a route's
+    source has to exist, and what stays wanted is never missing.
+    """
+
+    def __init__(self, state: Kernel) -> None:
+        self.addresses = set(state.addresses)
+        self.rules = list(state.rules)
+        self.routes = {route.key: route for route in state.routes}
+
+    def perform(self, operation: Operation) -> None:
+        match operation:
+            case Put(Address() as address):
+                assert address not in self.addresses
+                self.addresses.add(address)
+            case Put(Route() as route):
+                assert self.routes.get(route.key) != route
+                assert route.source is None or Address(route.source) in self.addresses
+                self.routes[route.key] = route
+            case Remove(Address() as address):
+                self.addresses.remove(address)
+            case Remove(Route() as route):
+                assert self.routes.pop(route.key) == route
+            case _:
+                self.rules = perform(self.rules, [operation])
+
+    def has(self, wanted: Kernel, since: Kernel) -> bool:
+        """Everything that was there and is to stay; of routes, at least one for their destination."""
+        return (
+            self.addresses >= wanted.addresses & since.addresses
+            and {rule for rule in wanted.rules if rule in since.rules} <= set(self.rules)
+            and {route.key for route in wanted.routes} & {route.key for route in since.routes} <= self.routes.keys()
+        )
+
+
+def states() -> st.SearchStrategy[Kernel]:
+    """What may be in the kernel: a route for each key, and the addresses that they name."""
+    routes = st.lists(st.sampled_from(ROUTES), unique_by=lambda route: route.key).map(frozenset)
+    rules = st.lists(st.sampled_from(RULES), unique=True).map(
+        lambda some: tuple(sorted(some, key=lambda one: one.priority))
+    )
+    return st.builds(Kernel, st.sets(st.sampled_from((ADDRESS, OTHER))).map(frozenset), rules, routes).map(_complete)
+
+
+def _complete(state: Kernel) -> Kernel:
+    named = {Address(route.source) for route in state.routes if route.source is not None}
+    return replace(state, addresses=state.addresses | named)
+
+
+@given(states(), states())
+def test_from_any_state_to_any_other_by_steps_that_a_strict_kernel_takes(actual: Kernel, wanted: Kernel) -> None:
+    kernel = StrictKernel(actual)
+    for operation in difference(actual, wanted):
+        kernel.perform(operation)
+        assert kernel.has(wanted, actual)
+    assert kernel.addresses == wanted.addresses
+    assert set(kernel.routes.values()) == wanted.routes
+    assert sorted(kernel.rules, key=repr) == sorted(wanted.rules, key=repr)
 
 
 def test_a_table_is_made_whole_in_one_transaction() -> None:
