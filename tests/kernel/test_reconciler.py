@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, IPv6Network
 from random import Random
 
 import pytest
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 
 from mip6.kernel import (
     ANYWHERE,
@@ -195,9 +196,9 @@ def test_counters_go_on_when_only_elements_change(reconciler: Reconciler, index:
 def test_an_attribute_that_pyroute2_does_not_know_is_refused() -> None:
     """It would drop it in silence: a rule with a misspelt selector matches everything."""
     with pytest.raises(ValueError, match="has no attribute FRA_SPORT"):
-        message(routing.fibmsg, {}, {"FRA_SPORT": 53})
+        message(fibmsg, {}, {"FRA_SPORT": 53})
     with pytest.raises(ValueError, match="has no field colour"):
-        message(routing.fibmsg, {"colour": 1}, {})
+        message(fibmsg, {"colour": 1}, {})
     nested = {"RTA_ENCAP_TYPE": routing.SEG6LOCAL, "RTA_ENCAP": {"attrs": [("SEG6_LOCAL_COLOUR", 1)]}}
     with pytest.raises(ValueError, match="has no attribute SEG6_LOCAL_COLOUR"):
         message(routing.RouteMessage, {}, nested)
