@@ -34,7 +34,7 @@ INTRODUCTION = """\
 # Conformance
 
 Which requirements have a test. This file is generated from requirements.toml and the tests by
-`./dev conformance --write`.
+`./dev docs`.
 
 MN mobile node · HA home agent · CN correspondent · HoA home address · CoA care-of address · BID binding identifier ·
 FID flow identifier · BU, BA Binding Update, Acknowledgement · BE Binding Error · BRR Binding Refresh Request ·
@@ -287,7 +287,7 @@ def main() -> None:
         DOCUMENT.write_text(document)
     elif arguments.check:
         if not DOCUMENT.exists() or DOCUMENT.read_text() != document:
-            sys.exit(f"docs/{DOCUMENT.name} is out of date: run './dev conformance --write'")
+            sys.exit(f"docs/{DOCUMENT.name} is out of date: run './dev docs'")
     else:
         print(as_json(areas, covered) if arguments.json else as_text(areas, covered))
 

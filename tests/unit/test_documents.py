@@ -1,0 +1,96 @@
+"""What the documents say is so."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from click.testing import CliRunner
+
+from home_agent.__main__ import main as monami6_ha
+from home_agent.core.settings import Settings as HomeAgentSettings
+from mip6.config import parse
+from mn_agent.core.settings import Settings as AgentSettings
+from monami6.__main__ import main as monami6
+from tests.diagram import DOCUMENT, with_diagram
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def settings(example: str) -> Any:
+    kind = HomeAgentSettings if "[home_agent]" in example else AgentSettings
+    return parse(example, kind, ROOT / "example.toml")
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/configuration.md"])
+def test_every_example_of_a_configuration_is_valid(document: str) -> None:
+    home_agent, agent = sorted(map(settings, blocks(ROOT / document, "toml")), key=lambda one: type(one).__module__)
+    assert (type(home_agent), type(agent)) == (HomeAgentSettings, AgentSettings)
+    (node,) = home_agent.node
+    assert (node.identity, node.spi, node.key) == (
+        agent.authentication.identity,
+        agent.authentication.spi,
+        agent.authentication.key,
+    ), "the two fit together"
+    assert (node.home_address, home_agent.home_agent.address) == (agent.home.address, agent.home.agent)
+
+
+def keys(kind: type[Any]) -> Iterator[str]:
+    for field in fields(kind):
+        hint = get_type_hints(kind)[field.name]
+        hint = get_args(hint)[0] if get_args(hint) else hint
+        if is_dataclass(hint):
+            yield from keys(hint)  # type: ignore[arg-type]
+        else:
+            yield field.name
+
+
+@pytest.mark.parametrize("kind", [AgentSettings, HomeAgentSettings])
+def test_the_example_shows_every_key_with_its_default(kind: type[Any]) -> None:
+    (example,) = [one for one in blocks(ROOT / "docs/configuration.md", "toml") if isinstance(settings(one), kind)]
+    shown = set(re.findall(r"^(\w+) =", example, re.MULTILINE))
+    assert shown == set(keys(kind))
+    read = settings(example)
+    for table in (getattr(read, field.name) for field in fields(kind) if is_dataclass(getattr(read, field.name))):
+        for field in fields(table):
+            if field.default.__class__.__name__ != "_MISSING_TYPE":
+                assert getattr(table, field.name) == field.default, field.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (document.parent / target).exists(), target
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Those of ours in the documents' shell examples."""
+    for document in DOCUMENTS:
+        for line in "".join(blocks(document, "sh")).splitlines():
+            words = shlex.split(line, comments=True)
+            words = words[1:] if words[:1] == ["sudo"] else words
+            if words and words[0] in ("monami6", "monami6-ha"):
+                yield words[0], words[1:]
+
+
+@pytest.mark.parametrize(("program", "arguments"), list(commands()), ids=str)
+def test_every_command_shown_exists(program: str, arguments: list[str]) -> None:
+    command = {"monami6": monami6, "monami6-ha": monami6_ha}[program]
+    asked = CliRunner().invoke(command, [*arguments, "--help"])
+    assert (asked.exit_code, "Usage:" in asked.output) == (0, True), asked.output
+
+
+def test_the_state_diagram_is_the_codes() -> None:
+    document = DOCUMENT.read_text()
+    assert with_diagram(document) == document
+    with pytest.raises(ValueError, match="no place"):
+        with_diagram("nothing")
