@@ -1,5 +1,6 @@
 """The mobile node registers, refreshes, moves and leaves: what is on the wire, and when."""
 
+import hmac
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ from mip6.wire.messages import BindingUpdate
 from mip6.wire.options import AlternateCareOfAddress, BindingIdentifier, MessageAuthentication
 from mip6.wire.registry import BindingUpdateFlag, Status
 from mn_agent.core import events
-from tests.story.world import AGENT, HOME, World, acknowledgements, make_link, mobile_node_settings, three_links
+from tests.story.world import AGENT, HOME, KEY, World, acknowledgements, make_link, mobile_node_settings, three_links
 
 O = BindingUpdateFlag.OVERWRITE  # noqa: E741 (the RFC's name)
 A_AND_H = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION
@@ -334,3 +335,26 @@ def test_the_authenticator_is_the_last_option() -> None:
     world = World(three_links()).start().run(5)
     for sent in (*world.updates, *world.answers):
         assert isinstance(sent.message.options[-1], MessageAuthentication)
+
+
+@pytest.mark.req("MCOA-10")
+def test_every_binding_of_several_has_an_identifier() -> None:
+    world = World(three_links()).start().run(700)
+    world.carrier("wifi", on=False)
+    world.run(1).switch("lte")
+    world.run(5)
+    assert all(identifiers(update) for _, update in world.sent_updates())
+    assert sorted(world.bindings()) == [1, 3], "and none without, which the home agent would keep under 0"
+
+
+@pytest.mark.req("AUTH-09")
+def test_the_authenticator_covers_the_registered_care_of_address_and_in_bulk_the_source() -> None:
+    world = World(three_links()).start().run(700)
+    assert {len(bids(update)) for _, update in world.sent_updates()} == {1, 3}
+    for sent in world.updates:
+        assert isinstance(sent.message, BindingUpdate)
+        careof = [option.care_of for option in identifiers(sent.message)]
+        covered = careof[0] if len(careof) == 1 else sent.packet.source
+        assert covered is not None
+        text = covered.packed + HOME.packed + sent.packet.data[:-12]
+        assert sent.packet.data[-12:] == hmac.digest(KEY, text, "sha1")[:12]

@@ -13,7 +13,7 @@ from mip6.reception import ERROR_BURST, ERRORS_PER_S
 from mip6.wire.checksum import with_checksum
 from mip6.wire.extension import Packet, build_to_mobile_node
 from mip6.wire.messages import BindingError, BindingUpdate, HomeTestInit, decode, encode
-from mip6.wire.options import MessageReplayProtection, NonceIndices, VendorSpecific
+from mip6.wire.options import BindingRefreshAdvice, MessageReplayProtection, NonceIndices, VendorSpecific
 from mip6.wire.registry import BindingErrorStatus, BindingUpdateFlag, Status
 from tests.unit.home_agent.core.updates import (
     ETHERNET,
@@ -323,3 +323,11 @@ def test_the_mobile_router_flag_is_not_granted() -> None:
     answer = bench.update(bid(1, LTE), flags=A | H | R, source=LTE)
     assert answer is not None
     assert answer.flags == 0
+
+
+@pytest.mark.req("HA-12")
+def test_no_refresh_is_advised_for_bindings_are_kept_over_a_restart() -> None:
+    answer = Bench().update(bid(1, ETHERNET), lifetime=900)
+    assert answer is not None
+    assert not any(isinstance(option, BindingRefreshAdvice) for option in answer.options)
+    assert answer.lifetime == 900

@@ -1,16 +1,25 @@
 """What else the agent does with what it hears, and what it tells."""
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 
 import pytest
 
 from mip6.reception import ERROR_BURST
 from mip6.wire.checksum import with_checksum
 from mip6.wire.errors import DecodeError, DecodeReason
-from mip6.wire.extension import Packet
+from mip6.wire.extension import Packet, build_from_mobile_node
 from mip6.wire.icmp import packet_too_big, parse_packet_too_big
-from mip6.wire.messages import BindingError, decode
-from mip6.wire.registry import BindingErrorStatus, Status
+from mip6.wire.messages import (
+    BindingAcknowledgement,
+    BindingError,
+    BindingRefreshRequest,
+    Message,
+    decode,
+    encode,
+)
+from mip6.wire.options import BindingRefreshAdvice
+from mip6.wire.registry import BindingAcknowledgementFlag, BindingErrorStatus, Status
 from mn_agent.core import agent
 from mn_agent.core.changes import status_text
 from mn_agent.core.commands import Command, Send, SendIcmp, Tell
@@ -75,6 +84,37 @@ def test_a_wrong_payload_proto_draws_a_parameter_problem(*, home_address: bool, 
     assert isinstance(sent, SendIcmp)
     assert sent.error.data[:2] == bytes((4, 0))
     assert int.from_bytes(sent.error.data[4:8], "big") == pointer
+
+
+@pytest.mark.req("FMT-17")
+def test_a_routing_header_is_never_sent_back() -> None:
+    """What an answer is needs to be told to the sender, not to whoever the header names."""
+    world = registered()
+    _, sent = step(world, message(bytes((59, 0, 99, 0, 0, 0, 0, 0))))
+    assert isinstance(sent, Send)
+    wire = build_from_mobile_node(sent.packet)
+    assert (wire[6], wire[24:40]) == (135, AGENT.packed), "no header in between"
+
+
+STRANGER = IPv6Address("2001:db8:bad::1")
+
+
+@pytest.mark.req("REG-20", "SC-07")
+@pytest.mark.parametrize(
+    "said",
+    [
+        BindingAcknowledgement(0, BindingAcknowledgementFlag(0), 44, 150, (BindingRefreshAdvice(1),)),
+        BindingRefreshRequest(),
+        BindingError(BindingErrorStatus.UNKNOWN_BINDING, HOME),
+    ],
+)
+def test_what_strangers_say_makes_no_work(said: Message) -> None:
+    world = registered()
+    before = world.mn
+    packet = Packet(STRANGER, ETHERNET, HOME, with_checksum(encode(said), STRANGER, HOME))
+    (told,) = step(world, PacketReceived(packet))
+    assert isinstance(told, Tell)
+    assert world.mn == replace(before, ignored=world.mn.ignored)
 
 
 @pytest.mark.req("MH-20")
