@@ -2,6 +2,8 @@
 
 import pytest
 
+from mip6.wire.extension import Packet
+from mip6.wire.messages import BindingUpdate
 from mip6.wire.registry import Status as Code
 from mn_agent.core.report import status
 from mn_agent.core.status import Status
@@ -52,6 +54,15 @@ def test_before_the_first_answer() -> None:
     assert (shown.registration.state, shown.registration.since) == ("registering", None)
     assert (shown.default.link, shown.default.why) == (None, "no link is registered")
     assert [link.problem for link in shown.links] == [None, None, None]
+
+
+def test_a_home_agent_that_refuses_our_key_without_being_able_to_prove_itself() -> None:
+    def refuse(update: BindingUpdate, packet: Packet) -> Packet:
+        return answer(update, packet, Code.MIPV6_AUTH_FAIL, key=bytes(16))
+
+    shown = report(World({"ethernet": make_link(1, "eth0", "ethernet")}, respond=refuse).start().run(1))
+    assert shown.registration.state == "registering", "anybody can say so: it goes on"
+    assert shown.registration.problem == "the home agent seems to refuse our key: mipv6 auth fail (146)"
 
 
 def test_no_link_at_all() -> None:
