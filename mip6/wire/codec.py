@@ -6,7 +6,7 @@ word becomes none (reserved), one, or several (bits) attributes.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
@@ -122,6 +122,24 @@ def octets(name: str, length: int) -> Field:
 def rest(name: str) -> Field:
     """All octets that are left."""
     return Field("", (name,))
+
+
+def u16s(name: str) -> Field:
+    """All integers of 16 bits that are left."""
+
+    def pack(values: Sequence[int]) -> bytes:
+        try:
+            return struct.pack(f">{len(values)}H", *values)
+        except struct.error as error:
+            raise ValueError(f"{name} {values}: {error}") from error
+
+    def unpack(data: bytes) -> tuple[int, ...]:
+        count, left = divmod(len(data), 2)
+        if left:
+            raise DecodeError(DecodeReason.BAD_OPTION_LENGTH)
+        return struct.unpack(f">{count}H", data)
+
+    return Field("", (name,), pack, unpack)
 
 
 class Layout(Generic[T]):

@@ -12,6 +12,7 @@ class DecodeReason(Enum):
     UNKNOWN_TYPE = "unknown message type"
     UNKNOWN_REVOCATION_TYPE = "unknown binding revocation type"
     BAD_OPTION_LENGTH = "option runs past the end or has a length that its type cannot have"
+    BAD_SELECTOR = "traffic selector without a format, or with a range that has no start or ends before it"
     BAD_OPTION = "option that this header must not carry"
     BAD_ROUTING_HEADER = "not a type 2 routing header with one segment left"
     BAD_HOME_ADDRESS = "home address is not unicast routable"

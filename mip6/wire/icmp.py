@@ -1,4 +1,4 @@
-"""ICMPv6 errors (RFC 4443)."""
+"""ICMPv6 errors and echoes (RFC 4443)."""
 
 import struct
 from ipaddress import IPv6Address
@@ -10,6 +10,7 @@ from mip6.wire.registry import IcmpType, NextHeader
 # RFC 4443 section 2.4 (c): as much of the invoking packet as fits the minimum MTU, with an IPv6 header in front
 _MAX_LENGTH = 1280 - 40
 _HEADER = struct.Struct(">BBHI")
+_ECHO = struct.Struct(">BBHHH")
 
 
 def parameter_problem(
@@ -32,6 +33,21 @@ def parse_packet_too_big(icmp: bytes) -> tuple[int, bytes]:
     if kind != IcmpType.PACKET_TOO_BIG:
         raise DecodeError(DecodeReason.UNKNOWN_TYPE, message_type=kind)
     return mtu, icmp[_HEADER.size :]
+
+
+def echo_request(identifier: int, sequence: int, data: bytes) -> bytes:
+    """An Echo Request without its checksum, which the kernel fills in (section 4.1)."""
+    return _ECHO.pack(IcmpType.ECHO_REQUEST, 0, 0, identifier, sequence) + data
+
+
+def parse_echo_reply(icmp: bytes) -> tuple[int, int]:
+    """Identifier and sequence number; DecodeError if it isn't an Echo Reply (section 4.2)."""
+    if len(icmp) < _ECHO.size:
+        raise DecodeError(DecodeReason.TRUNCATED)
+    kind, _, _, identifier, sequence = _ECHO.unpack_from(icmp)
+    if kind != IcmpType.ECHO_REPLY:
+        raise DecodeError(DecodeReason.UNKNOWN_TYPE, message_type=kind)
+    return identifier, sequence
 
 
 def _error(

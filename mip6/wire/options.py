@@ -5,11 +5,13 @@ Integers are in wire units. An option that is not known here is an `UnknownOptio
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeAlias
 
-from mip6.wire.codec import Field, Layout, bits, ipv4, ipv6, octets, reserved, rest, u8, u16, u32, u64
+from mip6.wire.codec import Field, Layout, bits, ipv4, ipv6, octets, reserved, rest, u8, u16, u16s, u32, u64
 from mip6.wire.errors import DecodeError, DecodeReason
+from mip6.wire.flows import Suboption, decode_suboptions, encode_suboptions
 from mip6.wire.registry import OptionType
 from mip6.wire.tlv import padding, split
 
@@ -157,6 +159,27 @@ class MalformedBindingIdentifier:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowSummary:
+    """Flows that stay as they are: their FIDs, at most 127 in one option (RFC 6089 section 4.2.2)."""
+
+    fids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowIdentification:
+    """A flow, which packets belong to it and which bindings they take (RFC 6089 section 4.2).
+
+    `fid` is 1 to 65535. `priority` (FID-PRI) is 1 to 65535, lower comes first. `status` counts in acknowledgements
+    only, see FlowStatus. The sub-options are in wire order, without padding.
+    """
+
+    fid: int
+    priority: int
+    status: int = 0
+    suboptions: tuple[Suboption, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownOption:
     """An option of a type not known here: skip it."""
 
@@ -181,6 +204,8 @@ Option: TypeAlias = (
     | Ipv4CareOfAddress
     | BindingIdentifier
     | MalformedBindingIdentifier
+    | FlowSummary
+    | FlowIdentification
     | UnknownOption
 )
 
@@ -216,12 +241,30 @@ def _format(kind: OptionType, alignment: tuple[int, int], value_type: type[Optio
     return _Format(kind, alignment, Layout(value_type, *fields))
 
 
+def _flow_identification(start: int) -> Layout[FlowIdentification]:
+    """What the option looks like if it starts at octet `start` of the Mobility Header, give or take multiples of 8.
+
+    Its sub-options are aligned from there as well, and they begin 8 octets later.
+    """
+    return Layout(
+        FlowIdentification,
+        u16("fid"),
+        u16("priority"),
+        reserved("B"),
+        u8("status"),
+        Field("", ("suboptions",), partial(encode_suboptions, start=start + 8), decode_suboptions),
+    )
+
+
 _ANYWHERE = (1, 0)
+_EVEN = (2, 0)
+
+_FLOW_IDENTIFICATION_AT = {start: _flow_identification(start) for start in range(0, 8, 2)}
 
 _FORMATS = (
-    _format(OptionType.BINDING_REFRESH_ADVICE, (2, 0), BindingRefreshAdvice, u16("interval")),
+    _format(OptionType.BINDING_REFRESH_ADVICE, _EVEN, BindingRefreshAdvice, u16("interval")),
     _format(OptionType.ALTERNATE_CARE_OF_ADDRESS, (8, 6), AlternateCareOfAddress, ipv6("care_of")),
-    _format(OptionType.NONCE_INDICES, (2, 0), NonceIndices, u16("home"), u16("care_of")),
+    _format(OptionType.NONCE_INDICES, _EVEN, NonceIndices, u16("home"), u16("care_of")),
     # Being the last it stands at 8n+2 all the same
     _format(OptionType.BINDING_AUTHORIZATION_DATA, _ANYWHERE, BindingAuthorizationData, octets("authenticator", 12)),
     _format(
@@ -270,6 +313,9 @@ _FORMATS = (
         bits("B", home=1, priority=7),
         Field("", ("care_of",), _encode_care_of, _decode_care_of),
     ),
+    _format(OptionType.FLOW_SUMMARY, _EVEN, FlowSummary, u16s("fids")),
+    # Where it starts makes no difference to what is read
+    _Format(OptionType.FLOW_IDENTIFICATION, _EVEN, _FLOW_IDENTIFICATION_AT[0]),
 )
 _LAYOUTS: dict[int, Layout[Any]] = {f.type: f.layout for f in _FORMATS}
 _FORMAT_OF = {f.layout.value_type: f for f in _FORMATS}
@@ -277,18 +323,21 @@ _FORMAT_OF = {f.layout.value_type: f for f in _FORMATS}
 _CLOSING = (BindingAuthorizationData, MessageAuthentication)
 
 
-def _encode(option: Option) -> tuple[bytes, tuple[int, int]]:
-    """The octets of an option and its alignment."""
+def _encode(option: Option, offset: int) -> tuple[bytes, tuple[int, int]]:
+    """The octets of an option that starts at the first octet from `offset` on that its alignment allows; and that."""
     match option:
         case UnknownOption(kind, body):
             alignment = _ANYWHERE
         case MalformedBindingIdentifier(body):
             kind, alignment = OptionType.BINDING_IDENTIFIER, _ANYWHERE
+        case FlowIdentification():
+            kind, alignment = OptionType.FLOW_IDENTIFICATION, _EVEN
+            body = _FLOW_IDENTIFICATION_AT[(offset + offset % 2) % 8].encode(option)
         case _:
             known = _FORMAT_OF[type(option)]
             kind, alignment, body = known.type, known.alignment, known.layout.encode(option)
             if isinstance(option, BindingIdentifier) and option.care_of is None:
-                alignment = (2, 0)  # RFC 5648 section 4.3: there is no address to put on a boundary
+                alignment = _EVEN  # RFC 5648 section 4.3: there is no address to put on a boundary
     return bytes((kind, len(body))) + body, alignment
 
 
@@ -300,7 +349,7 @@ def encode_options(options: Sequence[Option], start: int) -> bytes:
     """
     out = bytearray()
     for index, option in enumerate(options, 1):
-        data, (x, y) = _encode(option)
+        data, (x, y) = _encode(option, start + len(out))
         if index == len(options) and isinstance(option, _CLOSING):
             x, y = 8, -len(data) % 8
         elif isinstance(option, BindingAuthorizationData):

@@ -50,6 +50,9 @@ class OptionType(IntEnum):
     NAT_DETECTION = 31
     IPV4_CARE_OF_ADDRESS = 32
     BINDING_IDENTIFIER = 35
+    # RFC 6089 section 8 lists these two the other way round; its section 4.2 and IANA have them like this
+    FLOW_SUMMARY = 44
+    FLOW_IDENTIFICATION = 45
 
 
 class BindingUpdateFlag(IntFlag):
@@ -200,11 +203,44 @@ class Ipv4AddressStatus(IntEnum):
     PREFIX_ALLOCATION_UNAUTHORIZED = 133
 
 
+class FlowSuboptionType(IntEnum):
+    """Sub-options of the Flow Identification option (RFC 6089 section 4.2.1)."""
+
+    PAD1 = 0
+    PADN = 1
+    BINDING_REFERENCE = 2
+    TRAFFIC_SELECTOR = 3
+
+
+class TrafficSelectorFormat(IntEnum):
+    """TS Format of the Traffic Selector sub-option (RFC 6088 section 3); 0 is reserved."""
+
+    IPV4_BINARY = 1
+    IPV6_BINARY = 2
+
+
+class FlowStatus(IntEnum):
+    """Status of the Flow Identification option (RFC 6089 section 4.2); from 128 on the flow was refused.
+
+    These are not the numbers of a Binding Acknowledgement, where 131, say, means something else.
+    """
+
+    ACCEPTED = 0
+    ADMINISTRATIVELY_PROHIBITED = 128
+    UNSPECIFIED = 129
+    MALFORMED = 130
+    BID_NOT_FOUND = 131
+    FID_NOT_FOUND = 132
+    TRAFFIC_SELECTOR_FORMAT_NOT_SUPPORTED = 133
+
+
 class IcmpType(IntEnum):
     """ICMPv6 types used here (RFC 4443; RFC 6275 sections 6.5 to 6.8)."""
 
     PACKET_TOO_BIG = 2
     PARAMETER_PROBLEM = 4
+    ECHO_REQUEST = 128
+    ECHO_REPLY = 129
     HOME_AGENT_ADDRESS_DISCOVERY_REQUEST = 144
     HOME_AGENT_ADDRESS_DISCOVERY_REPLY = 145
     MOBILE_PREFIX_SOLICITATION = 146

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from mip6.wire.flows import BindingReference, MalformedSuboption, UnknownSuboption
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -22,6 +23,8 @@ from mip6.wire.options import (
     BindingAuthorizationData,
     BindingIdentifier,
     BindingRefreshAdvice,
+    FlowIdentification,
+    FlowSummary,
     Ipv4AddressAcknowledgement,
     Ipv4CareOfAddress,
     Ipv4HomeAddress,
@@ -37,6 +40,7 @@ from mip6.wire.options import (
     VendorSpecific,
 )
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, RevocationFlag
+from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, Span, UnknownSelector
 
 A = BindingUpdateFlag.ACKNOWLEDGE
 H = BindingUpdateFlag.HOME_REGISTRATION
@@ -342,6 +346,289 @@ GOLDEN = (
         """,
     ),
     golden(
+        "binding update with flow summaries",
+        "FLOW-03 MH-16",
+        BindingUpdate(12, A | H, 75, (FlowSummary((1, 0xFFFF)), UnknownOption(200, b"\x01"), FlowSummary((2,)))),
+        """
+        3b 03 05 00 0000  # 0
+        000c c000 004b    # 6
+        2c 04 0001 ffff   # 12: flow summary at 2n: FIDs
+        c8 01 01          # 18
+        00                # 21: Pad1 to 2n
+        2c 02 0002        # 22
+        01 04 00000000    # 26: PadN
+        """,
+    ),
+    golden(
+        "flow identification with ranges of all that IPv6 packets have",
+        "FLOW-02 FLOW-05 FLOW-06 FLOW-07 FLOW-09 FLOW-10 FLOW-11 FLOW-13",
+        BindingUpdate(
+            13,
+            A | H,
+            75,
+            (
+                FlowIdentification(
+                    1,
+                    10,
+                    suboptions=(
+                        BindingReference((1,)),
+                        Ipv6Selector(
+                            source=Span(IPv6Address("2001:db8:5::"), IPv6Address("2001:db8:5::ff")),
+                            destination=Span(IPv6Address("2001:db8:aaaa::1"), IPv6Address("2001:db8:aaaa::f")),
+                            spi=Span(0x100, 0xFFFFFFFF),
+                            flow_label=Span(0x12345, 0xFFFFF),
+                            source_port=Span(1024, 65535),
+                            destination_port=Span(80, 443),
+                            dscp=Span(10, 46),
+                            next_header=Span(6, 17),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        """
+        3b 0f 05 00 0000                  # 0
+        000d c000 004b                    # 6
+        2d 6e                             # 12: flow identification at 2n, 126 - 14 - 2 octets
+        0001 000a 00 00                   # 14: FID, FID-PRI, reserved, status
+        02 02 0001                        # 20: binding reference at 2n: BID
+        03 62 02 00                       # 24: traffic selector at 8n: format 2, reserved
+        ffff 0000                         # 28: flags A to P, reserved
+        20010db8000500000000000000000000  # 32: A start source address, at 8n
+        20010db80005000000000000000000ff  # 48: B end source address
+        20010db8aaaa00000000000000000001  # 64: C start destination address
+        20010db8aaaa0000000000000000000f  # 80: D end destination address
+        00000100 ffffffff                 # 96: E F SPI
+        00012345 000fffff                 # 104: G H flow label
+        0400 ffff                         # 112: I J source port
+        0050 01bb                         # 116: K L destination port
+        28 b8                             # 120: M N traffic class: 10 and 46 in the upper 6 bits
+        06 11                             # 122: O P next header
+        01 02 0000                        # 124: PadN
+        """,
+    ),
+    golden(
+        "flow identification with single values of all that IPv6 packets have",
+        "FLOW-02 FLOW-05 FLOW-06 FLOW-07 FLOW-09 FLOW-10 FLOW-11 FLOW-13",
+        BindingUpdate(
+            14,
+            A | H,
+            75,
+            (
+                FlowIdentification(
+                    0xFFFF,
+                    0xFFFE,
+                    suboptions=(
+                        BindingReference((1, 2)),
+                        Ipv6Selector(
+                            source=Span.only(IPv6Address("2001:db8:5::5")),
+                            destination=Span.only(IPv6Address("2001:db8:aaaa::1")),
+                            spi=Span.only(0x01020304),
+                            flow_label=Span.only(0xABCDE),
+                            source_port=Span.only(5000),
+                            destination_port=Span.only(53),
+                            dscp=Span.only(63),
+                            next_header=Span.only(50),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        """
+        3b 0a 05 00 0000                  # 0
+        000e c000 004b                    # 6
+        2d 48                             # 12: flow identification, up to octet 86
+        ffff fffe 00 00                   # 14: FID, FID-PRI, reserved, status
+        02 04 0001 0002                   # 20: binding reference: BIDs
+        01 04 00000000                    # 26: PadN of the option, 6 octets to 8n
+        03 34 02 00                       # 32: traffic selector: format 2, reserved
+        aaaa 0000                         # 36: flags A C E G I K M O
+        20010db8000500000000000000000005  # 40: A start source address
+        20010db8aaaa00000000000000000001  # 56: C start destination address
+        01020304                          # 72: E SPI
+        000abcde                          # 76: G flow label
+        1388                              # 80: I source port
+        0035                              # 82: K destination port
+        fc                                # 84: M traffic class
+        32                                # 85: O next header
+        01 00                             # 86: PadN
+        """,
+    ),
+    golden(
+        "flow identification with ranges of all that IPv4 packets have",
+        "FLOW-02 FLOW-05 FLOW-06 FLOW-07 FLOW-08 FLOW-10 FLOW-11 FLOW-13",
+        BindingUpdate(
+            15,
+            A | H,
+            75,
+            (
+                BindingIdentifier(1),
+                FlowIdentification(
+                    2,
+                    20,
+                    suboptions=(
+                        Ipv4Selector(
+                            source=Span(IPv4Address("192.0.2.0"), IPv4Address("192.0.2.255")),
+                            destination=Span(IPv4Address("198.51.100.7"), IPv4Address("198.51.100.9")),
+                            spi=Span(0x100, 0x1FF),
+                            source_port=Span(1024, 65535),
+                            destination_port=Span(80, 443),
+                            dscp=Span(0, 8),
+                            protocol=Span(6, 17),
+                        ),
+                        BindingReference((1,)),
+                    ),
+                ),
+            ),
+        ),
+        """
+        3b 09 05 00 0000     # 0
+        000f c000 004b       # 6
+        23 04 0001 00 00     # 12: binding identifier
+        2d 38                # 18: flow identification at 2n, up to octet 76
+        0002 0014 00 00      # 20: FID, FID-PRI, reserved, status
+        01 00                # 26: PadN of the option, 2 octets to 4n
+        03 2a 01 00          # 28: traffic selector at 4n: format 1, reserved
+        fffc 0000            # 32: flags A to N, reserved
+        c0000200 c00002ff    # 36: A B source address, at 4n
+        c6336407 c6336409    # 44: C D destination address
+        00000100 000001ff    # 52: E F SPI
+        0400 ffff            # 60: G H source port
+        0050 01bb            # 64: I J destination port
+        00 20                # 68: K L DS field: 0 and 8 in the upper 6 bits
+        06 11                # 70: M N protocol
+        02 02 0001           # 72: binding reference
+        01 02 0000           # 76: PadN
+        """,
+    ),
+    golden(
+        "flow identification with single values of all that IPv4 packets have",
+        "FLOW-02 FLOW-03 FLOW-05 FLOW-06 FLOW-07 FLOW-08 FLOW-10 FLOW-11 FLOW-13",
+        BindingUpdate(
+            16,
+            A | H,
+            75,
+            (
+                FlowIdentification(
+                    2,
+                    20,
+                    suboptions=(
+                        Ipv4Selector(
+                            source=Span.only(IPv4Address("192.0.2.1")),
+                            destination=Span.only(IPv4Address("198.51.100.7")),
+                            spi=Span.only(0x01020304),
+                            source_port=Span.only(5000),
+                            destination_port=Span.only(53),
+                            dscp=Span.only(46),
+                            protocol=Span.only(17),
+                        ),
+                        BindingReference((7,)),
+                    ),
+                ),
+                FlowSummary((1,)),
+            ),
+        ),
+        """
+        3b 06 05 00 0000  # 0
+        0010 c000 004b    # 6
+        2d 24             # 12: flow identification, up to octet 50
+        0002 0014 00 00   # 14: FID, FID-PRI, reserved, status
+        03 18 01 00       # 20: traffic selector at 4n: format 1, reserved
+        aaa8 0000         # 24: flags A C E G I K M
+        c0000201          # 28: A source address
+        c6336407          # 32: C destination address
+        01020304          # 36: E SPI
+        1388              # 40: G source port
+        0035              # 42: I destination port
+        b8                # 44: K DS field
+        11                # 45: M protocol
+        02 02 0007        # 46: binding reference
+        2c 02 0001        # 50: flow summary
+        01 00             # 54: PadN
+        """,
+    ),
+    golden(
+        "flow identifications whose selectors need not be on 8n",
+        "FLOW-02 FLOW-05 FLOW-09 FLOW-13 MH-16",
+        BindingUpdate(
+            17,
+            A | H,
+            75,
+            (
+                UnknownOption(200, bytes.fromhex("010203")),
+                FlowIdentification(
+                    3,
+                    30,
+                    suboptions=(
+                        UnknownSuboption(9, b"\x01"),
+                        Ipv6Selector(source_port=Span.only(5000), destination_port=Span(80, 443)),
+                    ),
+                ),
+                FlowIdentification(
+                    4,
+                    40,
+                    suboptions=(UnknownSuboption(9, b"\x01"), Ipv6Selector(next_header=Span.only(50))),
+                ),
+                FlowIdentification(5, 50, suboptions=(BindingReference((3, 4)), Ipv6Selector(spi=Span(0x100, 0x1FF)))),
+            ),
+        ),
+        """
+        3b 0b 05 00 0000      # 0
+        0011 c000 004b        # 6
+        c8 03 010203          # 12
+        00                    # 17: Pad1 to 2n
+        2d 18 0003 001e 0000  # 18: flow identification: FID, FID-PRI, reserved, status
+        09 01 01              # 26: a sub-option of a type that isn't assigned here
+        00                    # 29: Pad1 of the option, to 2n
+        03 0c 02 00           # 30: traffic selector at 2n for its ports
+        00b0 0000             # 34: flags I K L
+        1388                  # 38: I source port
+        0050 01bb             # 40: K L destination port
+        2d 12 0004 0028 0000  # 44
+        09 01 01              # 52
+        03 07 02 00           # 55: traffic selector, anywhere for a next header
+        0002 0000             # 59: flag O
+        32                    # 63: O next header
+        2d 1e 0005 0032 0000  # 64
+        02 04 0003 0004       # 72: binding reference
+        01 00                 # 78: PadN of the option, 2 octets to 4n
+        03 0e 02 00           # 80: traffic selector at 4n for its SPI
+        0c00 0000             # 84: flags E F
+        00000100 000001ff     # 88: E F SPI
+        """,
+    ),
+    golden(
+        "flow identification with what is not known and what is malformed",
+        "FLOW-05 FLOW-07",
+        BindingUpdate(
+            18,
+            A | H,
+            75,
+            (
+                FlowIdentification(
+                    9,
+                    90,
+                    suboptions=(
+                        UnknownSuboption(4, bytes.fromhex("beef")),
+                        UnknownSelector(3, b"\xab"),
+                        MalformedSuboption(2, bytes.fromhex("03 000102")),
+                        MalformedSuboption(3, bytes.fromhex("20 0200")),
+                    ),
+                ),
+            ),
+        ),
+        """
+        3b 04 05 00 0000      # 0
+        0012 c000 004b        # 6
+        2d 18 0009 005a 0000  # 12: flow identification, up to octet 38
+        04 02 beef            # 20: a sub-option of a type that isn't assigned here
+        03 03 03 00 ab        # 24: traffic selector of a format that isn't assigned
+        02 03 000102          # 29: binding reference with a BID and a half
+        03 20 02 00           # 34: traffic selector that runs past the end of the option
+        01 00                 # 38: PadN
+        """,
+    ),
+    golden(
         "binding acknowledgement",
         "FMT-05 FMT-10",
         BindingAcknowledgement(
@@ -409,6 +696,25 @@ GOLDEN = (
         1f 06 8000 0000006e   # 20: F, refresh time
         1f 06 0000 ffffffff   # 28
         01 02 0000            # 36: PadN
+        """,
+    ),
+    golden(
+        "binding acknowledgement of flows",
+        "FLOW-02 FLOW-04",
+        BindingAcknowledgement(
+            0,
+            NO_FLAGS,
+            13,
+            75,
+            (FlowIdentification(1, 10), FlowIdentification(2, 20, status=130), FlowIdentification(5, 0, status=132)),
+        ),
+        """
+        3b 04 06 00 0000        # 0
+        00 00 000d 004b         # 6
+        2d 06 0001 000a 00 00   # 12: FID, FID-PRI, reserved, status
+        2d 06 0002 0014 00 82   # 20: malformed
+        2d 06 0005 0000 00 84   # 28: FID not found
+        01 02 0000              # 36: PadN
         """,
     ),
     golden(

@@ -1,9 +1,11 @@
 """All messages and options that can be on the wire."""
 
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from hypothesis import strategies as st
 
+from mip6.wire.flows import BindingReference, MalformedSuboption, UnknownSuboption
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -22,6 +24,8 @@ from mip6.wire.options import (
     BindingAuthorizationData,
     BindingIdentifier,
     BindingRefreshAdvice,
+    FlowIdentification,
+    FlowSummary,
     Ipv4AddressAcknowledgement,
     Ipv4CareOfAddress,
     Ipv4HomeAddress,
@@ -37,6 +41,7 @@ from mip6.wire.options import (
     VendorSpecific,
 )
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, OptionType, RevocationFlag
+from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, Span, UnknownSelector
 
 
 def bits(width: int) -> st.SearchStrategy[int]:
@@ -51,6 +56,40 @@ u8, u16, u32 = bits(8), bits(16), bits(32)
 ipv4 = u32.map(IPv4Address)
 ipv6 = bits(128).map(IPv6Address)
 some = st.binary(max_size=30)
+
+
+def span(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Span[Any] | None]:
+    return st.none() | values.map(Span.only) | st.tuples(values, values).map(lambda ends: Span(*sorted(ends)))
+
+
+selector = st.one_of(
+    st.builds(Ipv4Selector, *map(span, (ipv4, ipv4, u32, u16, u16, bits(6), u8))),
+    st.builds(Ipv6Selector, *map(span, (ipv6, ipv6, u32, bits(20), u16, u16, bits(6), u8))),
+    st.builds(UnknownSelector, st.integers(3, 255), st.binary(max_size=16)),
+)
+
+# Small ones, so that any of them fit into one option together
+other_suboption = st.one_of(
+    st.builds(BindingReference, st.lists(u16, max_size=8).map(tuple)),
+    st.builds(UnknownSuboption, st.integers(4, 255), st.binary(max_size=16)),
+    # A BID and a half; selectors of format 0 and with an end of a source address without a start
+    st.builds(lambda bids: MalformedSuboption(2, bytes((2 * bids + 1,)) + bytes(2 * bids + 1)), st.integers(0, 7)),
+    st.builds(lambda data: MalformedSuboption(3, bytes((len(data) + 1, 0)) + data), st.binary(max_size=15)),
+    st.builds(lambda number: MalformedSuboption(3, bytes((10, number, 0, 64, 0, 0, 0, 1, 2, 3, 4))), st.integers(1, 2)),
+)
+running_past_the_end = st.builds(
+    MalformedSuboption,
+    st.integers(1, 255),
+    st.just(b"") | st.builds(lambda data, more: bytes((len(data) + more,)) + data, octets(5), st.integers(1, 250)),
+)
+suboptions = st.builds(
+    lambda *parts: tuple(suboption for part in parts for suboption in part),
+    st.lists(other_suboption, max_size=2),
+    st.lists(selector, max_size=1),
+    st.lists(other_suboption, max_size=2),
+    st.lists(running_past_the_end, max_size=1),
+)
+flow_identification = st.builds(FlowIdentification, u16, u16, u8, suboptions)
 
 message_authentication = st.builds(MessageAuthentication, u8, u32, some)
 option = st.one_of(
@@ -69,6 +108,8 @@ option = st.one_of(
     st.builds(Ipv4CareOfAddress, ipv4),
     st.builds(BindingIdentifier, u16, u8, st.booleans(), bits(7), st.none() | ipv4 | ipv6),
     st.builds(MalformedBindingIdentifier, some.filter(lambda data: len(data) not in (4, 8, 20))),
+    st.builds(FlowSummary, st.lists(u16, max_size=20).map(tuple)),
+    flow_identification,
     st.builds(UnknownOption, st.sampled_from(sorted(set(range(2, 256)) - set(OptionType))), some),
 )
 last_option = st.builds(BindingAuthorizationData, octets(12)) | message_authentication

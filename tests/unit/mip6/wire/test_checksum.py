@@ -3,7 +3,7 @@
 from ipaddress import IPv6Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mip6.wire.checksum import checksum, checksum_ok, with_checksum
@@ -32,7 +32,6 @@ def test_golden_with_the_home_address() -> None:
 
 
 @pytest.mark.req("MH-05")
-@settings(deadline=None)
 @given(addresses, addresses, st.binary(min_size=8, max_size=600), st.sampled_from(list(AT)))
 def test_agrees_with_the_reference(
     source: IPv6Address, destination: IPv6Address, data: bytes, next_header: NextHeader
@@ -47,7 +46,6 @@ def test_agrees_with_the_reference(
 
 
 @pytest.mark.req("MH-08")
-@settings(deadline=None)
 @given(st.binary(min_size=8, max_size=64), st.data())
 def test_one_flipped_bit_is_noticed(data: bytes, draw: st.DataObject) -> None:
     complete = bytearray(with_checksum(data, COA, HA))

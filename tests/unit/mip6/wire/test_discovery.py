@@ -3,7 +3,7 @@
 from ipaddress import IPv6Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mip6.wire.discovery import (
@@ -150,7 +150,6 @@ messages = (
 
 
 @pytest.mark.req("FMT-18", "FMT-19")
-@settings(deadline=None)
 @given(messages)
 def test_round_trip(message: DiscoveryMessage) -> None:
     data = encode(message, HERE, THERE)
@@ -158,7 +157,6 @@ def test_round_trip(message: DiscoveryMessage) -> None:
     assert reference_checksum(HERE, THERE, 58, data) == 0
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80), st.sampled_from([144, 145, 146, 147]))
 def test_any_octets(data: bytes, kind: int) -> None:
     """A value or a DecodeError, and nothing else; what is a value comes back the same."""

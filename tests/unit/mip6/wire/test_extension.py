@@ -4,7 +4,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mip6.wire.checksum import checksum_ok
@@ -168,7 +168,6 @@ def test_bad_routing_header(text: str) -> None:
 
 
 @pytest.mark.req("FMT-15")
-@settings(deadline=None)
 @given(st.binary(min_size=6, max_size=6), st.binary(max_size=40), st.sampled_from([b"", b"\xc9\x10", b"\x1e\x10"]))
 def test_any_options(first: bytes, then: bytes, middle: bytes) -> None:
     """A routable address or a DecodeError, and nothing else."""

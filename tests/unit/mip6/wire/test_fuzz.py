@@ -7,8 +7,11 @@ from random import Random
 import pytest
 
 from mip6.wire.errors import DecodeError, DecodeReason
+from mip6.wire.flows import BindingReference, MalformedSuboption, UnknownSuboption
 from mip6.wire.messages import BindingUpdate, Message, decode, encode
+from mip6.wire.options import FlowIdentification
 from mip6.wire.registry import BindingUpdateFlag
+from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, UnknownSelector
 from tests.unit.mip6.wire.golden import GOLDEN
 
 MESSAGES = 1_000_000
@@ -88,6 +91,7 @@ def test_damaged_messages() -> None:
 def test_what_is_decoded_from_damage_can_be_sent_and_comes_back() -> None:
     """Unless authorization data is no longer the last, or padding makes it too long."""
     again = 0
+    suboptions = Counter[type]()
     for data in damaged(valid_messages(), MESSAGES // 50, SEED + 1):
         message = outcome(data)
         if isinstance(message, DecodeReason):
@@ -98,4 +102,16 @@ def test_what_is_decoded_from_damage_can_be_sent_and_comes_back() -> None:
             continue
         assert decode(sent) == message
         again += 1
+        flows = [option for option in message.options if isinstance(option, FlowIdentification)]
+        suboptions.update(type(suboption) for flow in flows for suboption in flow.suboptions)
     assert again > MESSAGES // 200
+    # Flow options are among the messages that were damaged, and came through in all their forms
+    assert set(suboptions) == {
+        BindingReference,
+        Ipv4Selector,
+        Ipv6Selector,
+        UnknownSelector,
+        UnknownSuboption,
+        MalformedSuboption,
+    }
+    assert min(suboptions.values()) > MESSAGES // 2000, suboptions

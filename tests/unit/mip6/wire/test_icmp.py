@@ -1,11 +1,17 @@
-"""ICMPv6 errors (RFC 4443)."""
+"""ICMPv6 errors and echoes (RFC 4443)."""
 
 from ipaddress import IPv6Address
 
 import pytest
 
 from mip6.wire.errors import DecodeError, DecodeReason
-from mip6.wire.icmp import packet_too_big, parameter_problem, parse_packet_too_big
+from mip6.wire.icmp import (
+    echo_request,
+    packet_too_big,
+    parameter_problem,
+    parse_echo_reply,
+    parse_packet_too_big,
+)
 from tests.unit.mip6.wire.golden import octets
 from tests.unit.mip6.wire.reference import reference_checksum
 
@@ -60,4 +66,25 @@ def test_parse_packet_too_big_takes_any_code() -> None:
 def test_not_a_packet_too_big(reason: DecodeReason, kind: int | None, text: str) -> None:
     with pytest.raises(DecodeError) as caught:
         parse_packet_too_big(octets(text))
+    assert (caught.value.reason, caught.value.message_type) == (reason, kind)
+
+
+def test_an_echo_request_and_the_reply_to_it() -> None:
+    request = echo_request(0xBEEF, 0x1234, b"data")
+    assert request == octets("80 00 0000 beef 1234") + b"data"
+    reply = octets("81 00 5555 beef 1234") + b"data"
+    assert parse_echo_reply(reply) == (0xBEEF, 0x1234)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "text"),
+    [
+        (DecodeReason.TRUNCATED, None, ""),
+        (DecodeReason.TRUNCATED, None, "81 00 0000 beef 12"),
+        (DecodeReason.UNKNOWN_TYPE, 128, "80 00 0000 beef 1234"),
+    ],
+)
+def test_not_an_echo_reply(reason: DecodeReason, kind: int | None, text: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        parse_echo_reply(octets(text))
     assert (caught.value.reason, caught.value.message_type) == (reason, kind)

@@ -5,12 +5,15 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from mip6.wire.errors import DecodeError, DecodeReason
+from mip6.wire.flows import UnknownSuboption
 from mip6.wire.messages import BindingUpdate, decode, encode
 from mip6.wire.options import (
     AlternateCareOfAddress,
     BindingAuthorizationData,
     BindingIdentifier,
     BindingRefreshAdvice,
+    FlowIdentification,
+    FlowSummary,
     Ipv4AddressAcknowledgement,
     Ipv4CareOfAddress,
     Ipv4HomeAddress,
@@ -76,12 +79,18 @@ def test_unknown_options_are_skipped_and_the_others_kept() -> None:
 
 # T-2 of the RFCs: type, and the lengths that it can have
 FIXED = {2: {2}, 3: {16}, 4: {4}, 5: {12}, 6: {18}, 10: {8}, 29: {6}, 30: {6}, 31: {6}, 32: {6}}
-AT_LEAST = {7: 1, 8: 1, 9: 5, 19: 5}
+AT_LEAST = {7: 1, 8: 1, 9: 5, 19: 5, 45: 6}
+EVEN = {44}
 
 
-@pytest.mark.req("MH-14")
+@pytest.mark.req("MH-14", "FLOW-02", "FLOW-03")
 @pytest.mark.parametrize(
-    ("kind", "lengths"), [*FIXED.items(), *((kind, set(range(least, 256))) for kind, least in AT_LEAST.items())]
+    ("kind", "lengths"),
+    [
+        *FIXED.items(),
+        *((kind, set(range(least, 256))) for kind, least in AT_LEAST.items()),
+        *((kind, set(range(0, 256, 2))) for kind in EVEN),
+    ],
 )
 def test_lengths(kind: int, lengths: set[int]) -> None:
     for length in range(256):
@@ -107,6 +116,22 @@ def test_lengths_of_the_binding_identifier() -> None:
             assert option == BindingIdentifier(0x0102, 3, home=True, priority=4, care_of=care_of[length])
         else:
             assert option == MalformedBindingIdentifier(value)
+
+
+@pytest.mark.req("FLOW-03")
+def test_a_flow_summary_has_up_to_127_flows_and_there_may_be_several() -> None:
+    longest = FlowSummary(tuple(range(1, 128)))
+    data = encode(update(longest, longest))
+    assert data[12:14] == bytes((44, 254))
+    assert decode(data).options == (longest, longest)
+
+
+@pytest.mark.req("FLOW-02")
+def test_the_longest_flow_identification() -> None:
+    longest = FlowIdentification(1, 1, suboptions=(UnknownSuboption(9, bytes(247)),))
+    data = encode(update(longest))
+    assert data[12:14] == bytes((45, 255))
+    assert decode(data).options == (longest,)
 
 
 @pytest.mark.req("MCOA-09", "DS-01", "DS-04")
@@ -186,10 +211,11 @@ def test_nothing_may_follow_binding_authorization_data() -> None:
         (Ipv4AddressAcknowledgement(128, 24, IPv4Address("192.0.2.1")), "1e 06 80 63 c0000201 01 02 0000"),
         (NatDetection(False, 110), "1f 06 7fff 0000006e 01 02 0000"),
         (Ipv4CareOfAddress(IPv4Address("192.0.2.1")), "20 06 ffff c0000201 01 02 0000"),
+        (FlowIdentification(1, 2, status=130), "2d 06 0001 0002 ff 82 01 02 0000"),
     ],
     ids=repr,
 )
-@pytest.mark.req("FMT-08")
+@pytest.mark.req("FMT-08", "FLOW-02")
 def test_reserved_bits_are_ignored(expected: Option, text: str) -> None:
     assert decoded(octets(text)) == (expected,)
 
@@ -210,6 +236,13 @@ def test_reserved_bits_are_ignored(expected: Option, text: str) -> None:
         Ipv4AddressAcknowledgement(0, -1, IPv4Address(0)),
         BindingIdentifier(0x10000),
         BindingIdentifier(1, priority=128),
+        FlowSummary((0x10000,)),
+        FlowSummary((-1,)),
+        FlowSummary(tuple(range(1, 129))),
+        FlowIdentification(0x10000, 1),
+        FlowIdentification(1, 0x10000),
+        FlowIdentification(1, 1, status=256),
+        FlowIdentification(1, 1, suboptions=(UnknownSuboption(9, bytes(248)),)),
         UnknownOption(256, b""),
         UnknownOption(200, bytes(256)),
         MalformedBindingIdentifier(bytes(256)),

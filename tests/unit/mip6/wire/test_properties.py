@@ -1,7 +1,5 @@
 """What holds for all messages and options."""
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +8,7 @@ from mip6.wire.errors import DecodeError
 from mip6.wire.messages import HomeAgentSwitch, Message, decode, encode
 from mip6.wire.options import BindingAuthorizationData, MessageAuthentication
 from tests.unit.mip6.wire.strategies import message
+from tests.unit.mip6.wire.walk import walk
 
 # Where the options of each MH Type begin (RFC 6275 sections 6.1.2 to 6.1.9, RFC 5846 section 5)
 OPTIONS_AT = {0: 8, 1: 16, 2: 16, 3: 24, 4: 24, 5: 12, 6: 12, 7: 24, 16: 12}
@@ -28,19 +27,9 @@ ALIGNMENT = {
     30: (4, 0),
     31: (4, 0),
     32: (4, 0),
+    44: (2, 0),
+    45: (2, 0),
 }
-
-
-def walk(data: bytes, at: int) -> Iterator[tuple[int, int, bytes]]:
-    """Offset, type and value of each option, padding too."""
-    while at < len(data):
-        if data[at] == 0:
-            yield at, 0, b""
-            at += 1
-        else:
-            yield at, data[at], data[at + 2 : at + 2 + data[at + 1]]
-            at += 2 + data[at + 1]
-    assert at == len(data)
 
 
 def alignment(kind: int, value: bytes) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from scapy.layers import inet6
 
 from mip6.wire import discovery, icmp
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
+from mip6.wire.flows import BindingReference
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -29,6 +30,8 @@ from mip6.wire.options import (
     AlternateCareOfAddress,
     BindingAuthorizationData,
     BindingRefreshAdvice,
+    FlowIdentification,
+    FlowSummary,
     MessageAuthentication,
     MessageReplayProtection,
     MobileNetworkPrefix,
@@ -37,6 +40,7 @@ from mip6.wire.options import (
     Option,
 )
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag
+from mip6.wire.traffic_selectors import Ipv6Selector, Span
 
 COA, HOA, HA = "2001:db8:1::10", "2001:db8:aaaa::1", "2001:db8:aaaa::ff"
 COOKIE, TOKEN = bytes(range(1, 9)), bytes(range(0xA1, 0xA9))
@@ -124,6 +128,24 @@ def test_message_authentication() -> None:
         inet6.MIP6OptMsgAuth(subtype=1, mspi=256, authdata=AUTHENTICATOR)
     )
     assert plain(update(MessageAuthentication(1, 256, AUTHENTICATOR))) == built(packet)
+
+
+@pytest.mark.req("FLOW-02", "FLOW-03")
+def test_flow_options() -> None:
+    """Options that it does not know: it gives their values back as they are, and builds the same from them."""
+    flow = FlowIdentification(
+        1, 10, suboptions=(BindingReference((1, 2)), Ipv6Selector(destination_port=Span(80, 443)))
+    )
+    ours = bytes.fromhex(plain(update(FlowSummary((1, 2, 3)), flow)))
+    found = inet6.IPv6(ours)[inet6.MIP6MH_BU].options
+    values = ["0001 0002 0003", "0001 000a 00 00 0204 0001 0002 030a 02 00 0030 0000 0050 01bb", ""]
+    assert [bytes(option)[2:].hex() for option in found] == [value.replace(" ", "") for value in values]
+    summary, identification = (
+        inet6.MIP6OptUnknown(otype=kind, odata=bytes.fromhex(value))
+        for kind, value in zip((44, 45), values, strict=False)
+    )
+    packet = inet6.IPv6(src=COA, dst=HA) / scapy_update(summary, identification, inet6.PadN(optdata=b""))
+    assert ours.hex(" ") == built(packet)
 
 
 @pytest.mark.req("FMT-14", "MH-06")

@@ -17,6 +17,7 @@ import pytest
 
 from mip6.wire import discovery, icmp
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
+from mip6.wire.flows import BindingReference, MalformedSuboption, UnknownSuboption
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -37,6 +38,8 @@ from mip6.wire.options import (
     BindingAuthorizationData,
     BindingIdentifier,
     BindingRefreshAdvice,
+    FlowIdentification,
+    FlowSummary,
     Ipv4AddressAcknowledgement,
     Ipv4CareOfAddress,
     Ipv4HomeAddress,
@@ -52,6 +55,7 @@ from mip6.wire.options import (
     VendorSpecific,
 )
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, RevocationFlag
+from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, Span
 from tests.unit.mip6.wire.golden import GOLDEN
 from tests.unit.mip6.wire.test_discovery import GOLDEN as DISCOVERY
 
@@ -81,6 +85,31 @@ OPTIONS: tuple[Option, ...] = (
     BindingIdentifier(0x090A, priority=1, care_of=IPv4Address("198.51.100.8")),
     BindingIdentifier(0x0B0C, home=True, care_of=IPv6Address("2001:db8:1::12")),
     UnknownOption(200, b"\x01\x02\x03"),
+)
+
+# Apart from the others, which monami6 has to show as well (tests/unit/monami6/test_dissection.py)
+FLOW_OPTIONS: tuple[Option, ...] = (
+    FlowSummary((1, 2, 0xFFFF)),
+    FlowIdentification(1, 10, status=133),
+    FlowIdentification(
+        2,
+        20,
+        suboptions=(
+            BindingReference((1, 2)),
+            Ipv6Selector(
+                source=Span(IPv6Address("2001:db8:5::"), IPv6Address("2001:db8:5::ff")), next_header=Span.only(17)
+            ),
+        ),
+    ),
+    FlowIdentification(
+        3,
+        30,
+        suboptions=(
+            UnknownSuboption(9, b"\x01"),
+            Ipv4Selector(spi=Span.only(256), dscp=Span(0, 63)),
+            MalformedSuboption(2, b"\xff"),
+        ),
+    ),
 )
 
 MESSAGES: tuple[Message, ...] = (
@@ -157,6 +186,9 @@ DISSECTED_OPTIONS: dict[type, Callable[[Any], Fields]] = {
     ],
     Ipv4CareOfAddress: lambda o: [("mip6.ipv4coa.reserved", "0"), ("mip6.ipv4coa.addr", str(o.care_of))],
     BindingIdentifier: binding_identifier,
+    # It has their names, but looks no further
+    FlowSummary: lambda _: [("mip6.mobility_opt", "44")],
+    FlowIdentification: lambda _: [("mip6.mobility_opt", "45")],
     UnknownOption: lambda o: [("mip6.mobility_opt", str(o.type))],
 }
 
@@ -248,10 +280,11 @@ def to_mobile_node(message: Message) -> Case:
 
 def mobility_cases() -> Iterator[Case]:
     """Each message alone and with each option; each option before each other one."""
+    options = (*OPTIONS, *FLOW_OPTIONS)
     for message in MESSAGES:
         yield from_mobile_node(message)
-        yield from (to_mobile_node(replace(message, options=(option,))) for option in OPTIONS)
-    for first, second in product(OPTIONS, OPTIONS):
+        yield from (to_mobile_node(replace(message, options=(option,))) for option in options)
+    for first, second in product(options, options):
         if not isinstance(first, BindingAuthorizationData):
             yield from_mobile_node(BindingUpdate(1, BindingUpdateFlag.ACKNOWLEDGE, 1, (first, second)))
 
@@ -326,7 +359,7 @@ def leaves(tree: list[Any]) -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.req("MH-14", "MH-15", "MH-16", "AUTH-01", "BRI-01", "HAS-01", "MCOA-01", "MCOA-09", "NEMO-02", "OPT-01")
 @pytest.mark.req("DS-01", "DS-02", "DS-03", "DS-04", "FMT-01", "FMT-02", "FMT-03", "FMT-04", "FMT-05", "FMT-07")
-@pytest.mark.req("FMT-10", "FMT-11", "FMT-12", "FMT-13", "FMT-14", "FMT-16", "FMT-18", "FMT-19")
+@pytest.mark.req("FMT-10", "FMT-11", "FMT-12", "FMT-13", "FMT-14", "FMT-16", "FMT-18", "FMT-19", "FLOW-02", "FLOW-03")
 def test_dissected_by_tshark(tmp_path: Path) -> None:
     cases = [*mobility_cases(), *icmp_cases()]
     capture = tmp_path / "all.pcap"
