@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -16,7 +17,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from home_agent.core import agent
-from home_agent.core.cache import CacheEntry, shift
+from home_agent.core.cache import Cache, shift
 from home_agent.core.events import (
     Command,
     Event,
@@ -31,6 +32,7 @@ from home_agent.core.events import (
 )
 from home_agent.core.kernel import TABLE_NAME, wanted_kernel
 from home_agent.core.report import status
+from home_agent.core.saved import SavedEntry, restore, save
 from home_agent.core.settings import Settings
 from home_agent.core.state import State, Uplink
 from mip6 import statefile
@@ -69,8 +71,8 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
     def deadline(self, now: float) -> float:  # noqa: ARG002
         return agent.deadline(self.state)
 
-    def to_save(self) -> tuple[CacheEntry, ...]:
-        return tuple(self.state.cache.values())
+    def to_save(self) -> object:
+        return save(self.state.cache)
 
     def tick(self) -> Event:
         return Tick()
@@ -78,7 +80,7 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
     def packet_received(self, packet: Packet | DecodeError) -> Event:
         return PacketReceived(packet)
 
-    def icmp_received(self, data: bytes) -> Event:
+    def icmp_received(self, data: bytes, source: IPv6Address) -> Event:  # noqa: ARG002
         return IcmpReceived(data)
 
     def refused(self, what: str, why: str | None) -> Event:
@@ -154,6 +156,9 @@ class _UplinkWatcher:
 
 
 def _start(settings: Settings, state_file: Path) -> State:
-    loaded = statefile.load(state_file, tuple[CacheEntry, ...])
-    cache = {entry.home_address: shift(entry, loaded.shift_s) for entry in loaded.state} if loaded else {}
+    loaded = statefile.load(state_file, tuple[SavedEntry, ...])
+    cache: Cache = {}
+    if loaded is not None:
+        with suppress(ValueError):  # damaged, which is as good as none
+            cache = {home: shift(entry, loaded.shift_s) for home, entry in restore(loaded.state).items()}
     return agent.start(settings, cache, epoch_offset_s=time.time() - boottime())

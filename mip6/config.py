@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mip6.form import Range
+from mip6.form import Choice, Range, Spelled
 
 _T = TypeVar("_T")
 
@@ -115,21 +115,25 @@ class _Reader:
 
     def value(self, hint: Any, value: object, where: Where) -> Any:
         plain, limits = _strip(hint)
-        if is_dataclass(plain):
+        spelled = _spelled(hint)
+        if spelled is None and is_dataclass(plain):
             return self.table(plain, value, where)  # type: ignore[arg-type]
         if get_origin(plain) is tuple:
-            return self._sequence(hint, get_args(plain)[0], value, where)
+            return self._sequence(get_args(plain)[0], value, where)
         try:
-            converted = _CONVERTERS[plain](value)
+            converted = spelled.read(value) if spelled else _CONVERTERS[plain](value)
         except (ValueError, TypeError):
             raise _wrong(hint, value, where) from None
         if any(not limit.allows(converted) for limit in limits):
             raise _wrong(hint, value, where)
         return converted
 
-    def _sequence(self, hint: Any, element: Any, value: object, where: Where) -> tuple[Any, ...]:
+    def _sequence(self, element: Any, value: object, where: Where) -> tuple[Any, ...]:
+        """A list; a value that is alone needs no brackets."""
+        if isinstance(value, dict):
+            raise _WrongError(_Fault(where, f": begin it by [[{where[-1]}]], for there may be several"))
         if not isinstance(value, list):
-            raise _wrong(hint, value, where)
+            return (self.value(element, value, where),)
         elements: list[Any] = []
         faults: list[_Fault] = []
         for place, one in enumerate(value):
@@ -198,30 +202,39 @@ def _show(value: object) -> str:
     return str(value)
 
 
-def _strip(hint: Any) -> tuple[Any, list[Range]]:
+def _strip(hint: Any) -> tuple[Any, list[Range | Choice]]:
     """The bare type behind `Annotated` and `| None`, and the limits found on the way."""
-    limits: list[Range] = []
+    limits: list[Range | Choice] = []
     while get_origin(hint) in (Annotated, Union, UnionType):
         if get_origin(hint) is Annotated:
             hint, *notes = get_args(hint)
-            limits += [note for note in notes if isinstance(note, Range)]
+            limits += [note for note in notes if isinstance(note, Range | Choice)]
         else:
             (hint,) = [option for option in get_args(hint) if option is not type(None)]
     return hint, limits
 
 
+def _spelled(hint: Any) -> Spelled | None:
+    """The spelling that the annotation gives, also behind `| None`."""
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = [option for option in get_args(hint) if option is not type(None)]
+    return next((note for note in getattr(hint, "__metadata__", ()) if isinstance(note, Spelled)), None)
+
+
 def _form(hint: Any) -> str:
     """The right form, in words."""
-    notes = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, str | Range)]
+    notes = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, str | Range | Choice | Spelled)]
     if notes:
         return str(notes[0])
+    if spelled := _spelled(hint):
+        return str(spelled)
     plain, limits = _strip(hint)
     if limits:
         return str(limits[0])
     if is_dataclass(plain):
         return f"a table with {', '.join(field.name for field in fields(plain) if field.default is MISSING)}"
     if get_origin(plain) is tuple:
-        return f"a list of which each is {_form(get_args(plain)[0])}"
+        return f"{_form(get_args(plain)[0])}, or a list of such"
     return _FORMS[plain]
 
 

@@ -15,6 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from ipaddress import IPv6Address
 from math import isinf
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,7 +26,9 @@ from mip6.kernel import Kernel
 from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
 from mip6.linux.reconciler import Reconciler
 from mip6.reception import IcmpError
+from mip6.table import Counter
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
+from mip6.wire.registry import IcmpType
 
 RETRY_S = 1.0
 """How long after the operating system refused something it is asked again."""
@@ -56,7 +59,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         self._saving: asyncio.Future[None] | None = None
         self._reconciler: Reconciler | None = None
         self._mobility: MobilitySocket | None = None
-        self._icmp: IcmpSocket | None = None
+        self.icmp: IcmpSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._troubles: dict[str, str] = {}
@@ -86,7 +89,12 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     def packet_received(self, packet: Any) -> EventT: ...
 
     @abstractmethod
-    def icmp_received(self, data: bytes) -> EventT: ...
+    def icmp_received(self, data: bytes, source: IPv6Address) -> EventT | None:
+        """None when it is nobody's business."""
+
+    def icmp_types(self) -> tuple[IcmpType, ...]:
+        """What ICMPv6 messages are wanted."""
+        return (IcmpType.PACKET_TOO_BIG,)
 
     @abstractmethod
     def refused(self, what: str, why: str | None) -> EventT: ...
@@ -156,11 +164,11 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
             self._try("sending", lambda: socket.send(build(packet), packet.source, packet.destination))
 
     def send_icmp(self, error: IcmpError) -> None:
-        socket = self._icmp
+        socket = self.icmp
         if socket is not None:
-            self._try("sending", lambda: socket.send(error))
+            self._try("sending", lambda: socket.send(error.data, error.source, error.destination))
 
-    def counters(self) -> Mapping[str, int]:
+    def counters(self) -> Mapping[str, Counter]:
         """Of the kernel; none without it."""
         with suppress(OSError):
             return self._reconciler.counters() if self._reconciler else {}
@@ -170,6 +178,10 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         """Call when the file descriptor is readable."""
         asyncio.get_running_loop().add_reader(fileno, callback)
 
+    def soon(self, event: EventT) -> None:
+        """Take an event, but not in the middle of a step."""
+        asyncio.get_running_loop().call_soon(self.handle, event)
+
     def trouble(self, what: str, why: str | None) -> None:
         """Tell the core what the operating system refuses, or no longer does; only when that is news."""
         if self._troubles.get(what) == why:
@@ -178,8 +190,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
             del self._troubles[what]
         else:
             self._troubles[what] = why
-        # Not now: we are in the middle of a step
-        asyncio.get_running_loop().call_soon(lambda: self.handle(self.refused(what, why)))
+        self.soon(self.refused(what, why))
 
     def _try(self, what: str, action: Callable[[], None]) -> bool:
         try:
@@ -214,9 +225,9 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
             self.watch(self._mobility.fileno(), self._receive)
 
     def _open_icmp(self) -> None:
-        if self._icmp is None:
-            self._icmp = IcmpSocket()
-            self.watch(self._icmp.fileno(), self._receive_icmp)
+        if self.icmp is None:
+            self.icmp = IcmpSocket(*self.icmp_types())
+            self.watch(self.icmp.fileno(), self._receive_icmp)
 
     def _receive(self) -> None:
         assert self._mobility is not None
@@ -224,9 +235,11 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
             self.handle(self.packet_received(packet))
 
     def _receive_icmp(self) -> None:
-        assert self._icmp is not None
-        for data in self._icmp.receive():
-            self.handle(self.icmp_received(data))
+        assert self.icmp is not None
+        for data, source in self.icmp.receive():
+            event = self.icmp_received(data, source)
+            if event is not None:
+                self.handle(event)
 
     def _heed(self) -> None:
         assert self._reconciler is not None

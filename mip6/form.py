@@ -1,7 +1,8 @@
 """What a setting may look like: annotations for the settings classes, read by `mip6.config`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,30 @@ class Range:
 
     def __str__(self) -> str:
         return f"{self.what} from {self.least} to {self.most}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def allows(self, value: str) -> bool:
+        return value in self.words
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A value with a spelling of its own. `read` makes it of what TOML gives, or raises ValueError or TypeError."""
+
+    what: str
+    read: Callable[[Any], Any]
+
+    def __str__(self) -> str:
+        return self.what
 
 
 SPI = Range(256, 0xFFFFFFFF, "a whole number")

@@ -3,9 +3,12 @@
 Pure. `mip6.linux.reconciler` reads the kernel and applies the difference (docs/architecture.md, "The kernel").
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
+
+from mip6.table import Table
 
 PROTOCOL = 146
 """Tag on our routes, rules and addresses (`ip -6 route show proto 146`): what carries another is not ours to touch."""
@@ -44,8 +47,8 @@ class Rule:
 
     priority: int
     table: int
-    source: IPv6Address | None = None
-    destination: IPv6Address | None = None
+    source: IPv6Network | None = None
+    destination: IPv6Network | None = None
     mark: Mark | None = None
     ip_protocol: int | None = None
     local_only: bool = False
@@ -104,58 +107,10 @@ def tunnel_route_mtu(link_mtu: int) -> int:
     return max(link_mtu - TUNNEL_HEADER, _MIN_MTU) + _SEG6_HEADROOM
 
 
-Element = str | int | IPv6Address
-"""Its text is nft syntax."""
-Elements = frozenset[Element] | Mapping[Element, Element]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """An nftables table of ours. It is replaced whole, in one transaction, when `definition` changes; a change of
-    elements touches just these.
-    """
-
-    name: str
-    definition: str
-    """Its sets, maps, counters and chains in nft syntax, without elements."""
-    elements: Mapping[str, Elements] = field(default_factory=dict)
-    """Elements of each named set, or key to value of each named map."""
-
-    def commands_to_create(self) -> str:
-        """The transaction that makes the table what it should be, whatever it was before."""
-        lines = [
-            f"table ip6 {self.name}",
-            f"delete table ip6 {self.name}",
-            f"table ip6 {self.name} {{{self.definition}}}",
-        ]
-        lines += [self._command("add", name, _pairs(elements)) for name, elements in self.elements.items()]
-        return "\n".join(line for line in lines if line) + "\n"
-
-    def commands_to_become(self, wanted: "Table") -> str:
-        """The transaction that turns this table, as it stands in the kernel, into `wanted`; empty if it is already."""
-        if (self.name, self.definition) != (wanted.name, wanted.definition):
-            return wanted.commands_to_create()
-        lines = []
-        for name in self.elements.keys() | wanted.elements.keys():
-            old, new = _pairs(self.elements.get(name, frozenset())), _pairs(wanted.elements.get(name, frozenset()))
-            lines += [self._command("delete", name, old - new), self._command("add", name, new - old)]
-        return "".join(f"{line}\n" for line in lines if line)
-
-    def only_loses(self, wanted: "Table") -> bool:
-        """Whether nothing but elements have to go: that can wait until the traffic has moved."""
-        return self.definition == wanted.definition and all(
-            _pairs(elements) <= _pairs(self.elements.get(name, frozenset()))
-            for name, elements in wanted.elements.items()
-        )
-
-    def _command(self, verb: str, name: str, elements: Set[tuple[Element, ...]]) -> str:
-        spelled = sorted(" : ".join(map(str, element)) for element in elements)
-        return f"{verb} element ip6 {self.name} {name} {{ {', '.join(spelled)} }}" if spelled else ""
-
-
-def _pairs(elements: Elements) -> Set[tuple[Element, ...]]:
-    """Of a map its keys with their values; what is in a set stands alone."""
-    return elements.items() if isinstance(elements, Mapping) else {(element,) for element in elements}
+@lru_cache(1 << 10)
+def host(address: IPv6Address) -> IPv6Network:
+    """The prefix of one address."""
+    return IPv6Network((address, 128))
 
 
 def decapsulation_route(table: int, destination: IPv6Address, inner_table: int | None) -> Route:
@@ -163,7 +118,7 @@ def decapsulation_route(table: int, destination: IPv6Address, inner_table: int |
 
     A route of type local may be on the loopback interface, which, unlike links, never goes away.
     """
-    return Route(table, IPv6Network((destination, 128)), LOOPBACK, tunnel=Decapsulate(inner_table))
+    return Route(table, host(destination), LOOPBACK, tunnel=Decapsulate(inner_table))
 
 
 @dataclass(frozen=True, slots=True)

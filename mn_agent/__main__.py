@@ -18,12 +18,12 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        settings = config.read(arguments.config)
+        daemon = AgentDaemon(config.read(arguments.config))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        asyncio.run(AgentDaemon(settings).run())
+        asyncio.run(daemon.run())
     except OSError as error:
         print(f"monami6d: {error}", file=sys.stderr)
         return 1

@@ -8,37 +8,67 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
+
+import msgspec
 
 from mip6 import statefile
+from mip6.config import ConfigError
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
 from mip6.kernel import Kernel
+from mip6.table import Counter
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.icmp import echo_request, parse_echo_reply
+from mip6.wire.registry import IcmpType
 from mn_agent.core import agent
 from mn_agent.core.bindings import EntryState
 from mn_agent.core.changes import status_text
-from mn_agent.core.commands import Command, ForgetNeighbour, Send, SendIcmp, Tell
+from mn_agent.core.commands import (
+    Command,
+    CountTraffic,
+    ForgetNeighbour,
+    MoveIke,
+    ReestablishIke,
+    Send,
+    SendIcmp,
+    SendProbe,
+    Tell,
+)
 from mn_agent.core.events import (
+    EchoReceived,
     Event,
     IcmpReceived,
     InterfacesChanged,
     PacketReceived,
+    PolicyChosen,
     Refused,
     StopRequested,
+    Subject,
     SwitchRequested,
     Tick,
+    TrafficCounted,
 )
-from mn_agent.core.kernel import TABLE_NAME, wanted_kernel
-from mn_agent.core.links import Link
+from mn_agent.core.explain import Packet as AskedPacket
+from mn_agent.core.explain import explain
+from mn_agent.core.kernel import TABLE_NAME, counter_name, wanted_kernel
+from mn_agent.core.links import Link, called
+from mn_agent.core.probing import Probe
+from mn_agent.core.registration import endpoint
 from mn_agent.core.report import status
 from mn_agent.core.settings import Settings
 from mn_agent.core.state import Saved, State
+from mn_agent.system import policies
 from mn_agent.system.watcher import Watcher
 
+CGROUPS_S = 5.0
+"""How often to look for the control groups that the policy names."""
 SWITCH_S = 60.0
 """How long somebody who asked for a switch may wait for the home agent's word."""
 
@@ -56,6 +86,8 @@ class AgentDaemon(Daemon[State, Event, Command]):
             is_mobile_node=True,
         )
         self._watcher: Watcher | None = None
+        self._identifier = secrets.randbelow(0x10000)
+        self._counted: Mapping[str, Counter] = {}
         self._waiting: dict[asyncio.Future[None], Callable[[State], bool]] = {}
 
     # core
@@ -79,8 +111,16 @@ class AgentDaemon(Daemon[State, Event, Command]):
     def packet_received(self, packet: Packet | DecodeError) -> Event:
         return PacketReceived(packet)
 
-    def icmp_received(self, data: bytes) -> Event:
-        return IcmpReceived(data)
+    def icmp_types(self) -> tuple[IcmpType, ...]:
+        return IcmpType.PACKET_TOO_BIG, IcmpType.ECHO_REPLY
+
+    def icmp_received(self, data: bytes, source: IPv6Address) -> Event | None:
+        try:
+            identifier, sequence = parse_echo_reply(data)
+        except DecodeError:
+            return IcmpReceived(data)
+        ours = identifier == self._identifier and source == self.state.settings.home.agent
+        return EchoReceived(sequence) if ours else None
 
     def refused(self, what: str, why: str | None) -> Event:
         return Refused(what, why)
@@ -94,11 +134,36 @@ class AgentDaemon(Daemon[State, Event, Command]):
             case ForgetNeighbour(interface, address):
                 assert self._watcher is not None
                 self._watcher.forget_neighbour(interface, address)
+            case SendProbe(probe):
+                self._send_probe(probe)
+            case CountTraffic():
+                self.soon(self._count())
+            case MoveIke() | ReestablishIke():
+                raise AssertionError("the core was not told that there is an IKE SA")
             case Tell(notice):
                 self.log.info("%s: %s", notice.kind.value, notice.text)
                 event = {"at": time.time(), "event": notice.kind.value, "text": notice.text}
                 extra = {"link": notice.link, "status": notice.status}
                 self.control.publish(event | {key: value for key, value in extra.items() if value is not None})
+
+    def _send_probe(self, probe: Probe) -> None:
+        """One that cannot be sent is one that is not answered."""
+        if self.icmp is not None:
+            data = echo_request(self._identifier, probe.sequence, bytes(8))
+            with suppress(OSError):
+                self.icmp.send(data, probe.care_of, self.state.settings.home.agent)
+
+    def _count(self) -> TrafficCounted:
+        """Which links have had tunnelled packets since the last time."""
+        before, self._counted = self._counted, self.counters()
+
+        def has_grown(bid: int, direction: str) -> bool:
+            name = counter_name("link", bid, direction)
+            return self._counted.get(name, Counter()).packets > before.get(name, Counter()).packets
+
+        arrived = frozenset(bid for bid in self.state.links if has_grown(bid, "down"))
+        left = frozenset(bid for bid in self.state.links if has_grown(bid, "up"))
+        return TrafficCounted(arrived, left)
 
     # world
 
@@ -109,12 +174,21 @@ class AgentDaemon(Daemon[State, Event, Command]):
             self._watcher = watcher
             self.watch(watcher.fileno(), self._look)
             self.handle(InterfacesChanged(snapshot))
+            self._look_for_cgroups()
 
     def _look(self) -> None:
         assert self._watcher is not None
         snapshot = self._watcher.heed()
         if snapshot is not None:
             self.handle(InterfacesChanged(snapshot))
+
+    def _look_for_cgroups(self) -> None:
+        """Control groups come and go with what runs in them, and nobody tells."""
+        flows = self.state.flows
+        renewed = policies.renew(flows)
+        if renewed != flows:
+            self.handle(PolicyChosen(renewed, by_people=self.state.chosen is not None))
+        asyncio.get_running_loop().call_later(CGROUPS_S, self._look_for_cgroups)
 
     def settle(self) -> None:
         for future, is_met in list(self._waiting.items()):
@@ -140,6 +214,8 @@ class AgentDaemon(Daemon[State, Event, Command]):
         return {
             "status": Method(self._status),
             "switch": Method(self._switch, changes=True),
+            "use": Method(self._use, changes=True),
+            "explain": Method(self._explain),
             "interfaces": Method(self._interfaces),
         }
 
@@ -161,16 +237,21 @@ class AgentDaemon(Daemon[State, Event, Command]):
         return {interface.name: [str(address.address) for address in interface.addresses] for interface in snapshot}
 
     async def _switch(self, arguments: Mapping[str, Any]) -> object:
-        """Move the default traffic to `link` and keep it there; null gives the choice back. Answers when the home
-        agent has confirmed it.
+        """Move all traffic, the flow `flow`, or IKEv2 if `ike` is true, to `link` and keep it there; null gives the
+        choice back. Answers when the home agent has confirmed it.
         """
-        _expect(arguments, "link")
-        name = arguments.get("link")
+        _expect(arguments, "link", "flow", "ike")
+        name, flow = arguments.get("link"), arguments.get("flow")
+        rules = [rule.name for rule in self.state.flows.policy.flow]
+        if flow is not None and flow not in rules:
+            raise ControlError("no-such-flow", f"no flow is called {flow}; there are: {', '.join(rules) or 'none'}")
         link = self._link(name) if name is not None else None
-        self.handle(SwitchRequested(link.name if link else None))
+        subject = Subject.FLOW if flow is not None else Subject.IKE if arguments.get("ike") else Subject.ALL
+        self.handle(SwitchRequested(link.name if link else None, subject, flow or ""))
 
         def is_met(state: State) -> bool:
-            return (_is_settled(state) and (link is None or _carries(state, link.bid))) or _is_refused(state, link)
+            there = link is None or _is_on(state, link.bid, subject, flow)
+            return (_is_settled(state) and there) or _is_refused(state, link)
 
         try:
             await asyncio.wait_for(self._until(is_met), SWITCH_S)
@@ -180,6 +261,28 @@ class AgentDaemon(Daemon[State, Event, Command]):
             raise self._refusal(link)
         return await self._status({})
 
+    async def _use(self, arguments: Mapping[str, Any]) -> object:
+        """Use the policy `policy`, also after a restart; null goes back to the configuration's."""
+        _expect(arguments, "policy")
+        name = arguments.get("policy")
+        try:
+            flows = policies.use(self.state.settings.policy if name is None else str(name))
+        except ConfigError as error:
+            raise ControlError("no-such-policy" if name not in policies.names() else "policy", str(error)) from None
+        self.handle(PolicyChosen(flows, by_people=name is not None))
+        return await self._status({})
+
+    async def _explain(self, arguments: Mapping[str, Any]) -> object:
+        """Why everything is where it is, and where a packet would go that has what `packet` says."""
+        _expect(arguments, "packet")
+        try:
+            packet = msgspec.convert(
+                arguments.get("packet"), AskedPacket | None, dec_hook=lambda kind, text: kind(text)
+            )
+        except msgspec.ValidationError as error:
+            raise ControlError("request", str(error)) from None
+        return explain(self.state, packet)
+
     def _refusal(self, link: Link) -> ControlError:
         entry = self.state.registration.entries[link.bid]
         refusal = self.state.registration.refusal or entry.refusal
@@ -187,7 +290,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
         return ControlError("refused", f"the home agent refuses {link.name}: {status_text(refusal.status)}")
 
     def _link(self, name: object) -> Link:
-        link = self.state.link_called(name) if isinstance(name, str) else None
+        link = called(name, self.state.links.values()) if isinstance(name, str) else None
         if link is None:
             names = ", ".join(link.name for link in self.state.links.values())
             raise ControlError("no-such-link", f"no link is called {name}; there are: {names or 'none'}")
@@ -199,18 +302,37 @@ class AgentDaemon(Daemon[State, Event, Command]):
 
 
 def _start(settings: Settings, state_file: Path) -> State:
+    """Raises ConfigError when the policy cannot be used."""
     loaded = statefile.load(state_file, Saved)
+    saved = loaded.state if loaded else None
+    flows = policies.use(settings.policy)
+    if saved is not None and saved.policy is not None:
+        try:
+            flows = policies.use(saved.policy)
+        except ConfigError:
+            saved = replace(saved, policy=None)
     return agent.start(
         settings,
-        loaded.state if loaded else None,
+        flows,
+        saved,
         same_boot=loaded is not None and loaded.same_boot,
         sequence=secrets.randbelow(0x10000),
         clock_offset_s=time.time() - boottime(),
     )
 
 
-def _carries(state: State, bid: int) -> bool:
-    return state.carrier is not None and state.carrier.bid == bid
+def _is_on(state: State, bid: int, subject: Subject, flow: str | None) -> bool:
+    decision = state.decision
+    match subject:
+        case Subject.ALL:
+            choice = decision.default
+        case Subject.FLOW:
+            choice = decision.flows.get(flow or "")
+        case Subject.IKE:
+            choice = decision.ike
+        case _:
+            assert_never(subject)
+    return choice is not None and choice.bids[0] == bid
 
 
 def _is_refused(state: State, link: Link | None) -> bool:
@@ -220,8 +342,11 @@ def _is_refused(state: State, link: Link | None) -> bool:
 
 
 def _is_settled(state: State) -> bool:
-    """The home agent has confirmed what is wanted of the links that it knows."""
-    return not any(entry.state is EntryState.UPDATING for entry in state.registration.entries.values())
+    """The home agent has confirmed what is wanted of the links and flows that it knows."""
+    registered = state.registration
+    updating = any(entry.state is EntryState.UPDATING for entry in registered.entries.values())
+    telling = registered.flow_bindings and any(not entry.is_settled for entry in registered.flows.values())
+    return not updating and not telling and endpoint(registered) is None
 
 
 def _expect(arguments: Mapping[str, Any], *names: str) -> None:

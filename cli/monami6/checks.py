@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -154,7 +155,8 @@ class Patient:
         if not effective_capabilities("self") >> CAP_NET_ADMIN & 1:
             raise CannotTellError("the packet filter may not be read", AS_ROOT)
         try:
-            return Nftables().run("list ruleset")
+            with closing(Nftables()) as nftables:
+                return nftables.run("list ruleset")
         except OSError as error:
             raise CannotTellError(f"the packet filter cannot be read: {error}", AS_ROOT) from None
 

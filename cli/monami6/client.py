@@ -22,7 +22,13 @@ ANSWER_TIMEOUT_S = 5.0
 """For what a daemon knows by itself."""
 
 _RESULT = re.compile(rb'\s*\{\s*"version"\s*:\s*1\s*,\s*"result"\s*:\s*(.*)\}\s*', re.DOTALL)
-_EXIT_CODES = {"no-such-link": NO_SUCH_THING, "refused": REFUSED}
+_EXIT_CODES = {
+    "no-such-link": NO_SUCH_THING,
+    "no-such-flow": NO_SUCH_THING,
+    "no-such-policy": NO_SUCH_THING,
+    "refused": REFUSED,
+    "timeout": TIMED_OUT,
+}
 """By the kind of error that the daemon gives; all others are failures."""
 
 

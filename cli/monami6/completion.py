@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes commands and link names.
+    """Print the script that completes commands and the names of links, flows and policies.
 
     \b
     Put it where your shell looks for such scripts:

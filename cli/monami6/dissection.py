@@ -11,9 +11,11 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from mip6 import auth
+from mip6.spelling import spell
 from mip6.wire.checksum import checksum_ok
 from mip6.wire.errors import DecodeError, DecodeReason
 from mip6.wire.extension import parse_home_address_option, parse_type2_routing_header
+from mip6.wire.flows import Suboption
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -26,6 +28,7 @@ from mip6.wire.messages import (
 )
 from mip6.wire.options import (
     BindingIdentifier,
+    FlowIdentification,
     Ipv4AddressAcknowledgement,
     MessageAuthentication,
     MobileNodeIdentifier,
@@ -34,6 +37,7 @@ from mip6.wire.options import (
 from mip6.wire.registry import (
     AuthenticationSubtype,
     BindingErrorStatus,
+    FlowStatus,
     IdentifierSubtype,
     Ipv4AddressStatus,
     NextHeader,
@@ -41,6 +45,7 @@ from mip6.wire.registry import (
     RevocationTrigger,
     Status,
 )
+from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, Span
 
 SCHEMA = 1
 
@@ -53,6 +58,7 @@ _MEANINGS: dict[tuple[type, str], type[IntEnum]] = {
     (BindingAcknowledgement, "status"): Status,
     (BindingIdentifier, "status"): Status,
     (BindingError, "status"): BindingErrorStatus,
+    (FlowIdentification, "status"): FlowStatus,
     (BindingRevocationAcknowledgement, "status"): RevocationStatus,
     (BindingRevocationIndication, "trigger"): RevocationTrigger,
     (Ipv4AddressAcknowledgement, "status"): Ipv4AddressStatus,
@@ -62,6 +68,9 @@ _MEANINGS: dict[tuple[type, str], type[IntEnum]] = {
 """Where the numbers of a field are listed."""
 
 _IN_UNITS_OF_4_S = ("lifetime", "interval")
+
+_STATUS_IN_ANSWERS_ONLY = (BindingIdentifier, FlowIdentification)
+"""In a Binding Update their status means nothing (RFC 5648 section 4.3; RFC 6089 section 4.2)."""
 
 
 @dataclass(slots=True)
@@ -139,19 +148,31 @@ def _decode(headers: _Headers) -> Message:
 
 
 def _message(message: Message) -> Fields:
-    options = [{"option": _title(option), **_fields(option)} for option in message.options]
-    if isinstance(message, BindingUpdate):
-        # RFC 5648 section 4.3: the status of a binding identifier means nothing there
-        options = [{name: value for name, value in one.items() if not name.startswith("status")} for one in options]
+    options = [_option(option, is_update=isinstance(message, BindingUpdate)) for option in message.options]
     return {"message": _title(message), **_fields(message), "options": options}
 
 
-def _title(value: Message | Option) -> str:
+def _option(option: Option, *, is_update: bool) -> Fields:
+    shown = {"option": _title(option), **_fields(option)}
+    if is_update and isinstance(option, _STATUS_IN_ANSWERS_ONLY):
+        del shown["status"], shown["status_name"]
+    return shown
+
+
+def _suboption(suboption: Suboption) -> Fields:
+    """A traffic selector has its packets in words as well."""
+    shown = {"suboption": _title(suboption), **_fields(suboption)}
+    if isinstance(suboption, Ipv4Selector | Ipv6Selector):
+        shown["packets"] = spell(suboption)
+    return shown
+
+
+def _title(value: Message | Option | Suboption) -> str:
     """`Binding Update`: the class's name in words."""
     return " ".join(re.findall(r"[A-Z][a-z]*\d*", type(value).__name__)).replace("Ipv", "IPv")
 
 
-def _fields(value: Message | Option) -> Fields:
+def _fields(value: Message | Option | Suboption) -> Fields:
     shown: Fields = {}
     for field in fields(value):
         if field.name != "options":
@@ -169,6 +190,8 @@ def _field(kind: type, name: str, value: Any) -> Fields:
         return {name: _instant(value)}
     if (kind, name) == (MobileNodeIdentifier, "identifier"):
         return {name: value.decode(errors="replace")}
+    if name == "suboptions":
+        return {name: [_suboption(one) for one in value]}
     return {name: _plain(value)}
 
 
@@ -180,6 +203,8 @@ def _plain(value: Any) -> Any:
             return str(value)
         case IntFlag():
             return [_words(flag) for flag in type(value) if flag in value]
+        case Span(first, last):
+            return {"first": _plain(first), "last": _plain(last)}
         case tuple():
             return [_plain(one) for one in value]
     return value
@@ -209,12 +234,18 @@ def text(shown: Fields) -> str:
         if name in shown:
             lines.append(f"  home address {shown[name]} ({name.replace('_', ' ')})")
     for option in shown.get("options", ()):
-        described = _described(option, but=("option",))
-        lines.append(f"    {option['option']}" + (f": {described}" if described else ""))
+        lines.append(_line(option, "option"))
+        lines += [f"  {_line(suboption, 'suboption')}" for suboption in option.get("suboptions", ())]
     if "malformed" in shown:
         octets = shown["octets"]
         lines += [f"    {octets[at : at + 64]}" for at in range(0, len(octets), 64)]
     return "\n".join(lines)
+
+
+def _line(shown: Fields, kind: str) -> str:
+    """What an option or a sub-option says; a traffic selector in words only."""
+    described = shown.get("packets") or _described(shown, but=(kind, "suboptions"))
+    return f"    {shown[kind]}" + (f": {described}" if described else "")
 
 
 def _headline(shown: Fields) -> str:
@@ -228,7 +259,15 @@ def _headline(shown: Fields) -> str:
     return f"{clock}{shown['message']}" + (f": {described}" if described else "")
 
 
-_SPELLINGS = {"bid": "BID", "spi": "SPI", "care_of": "care-of address", "flags": ""}
+_SPELLINGS = {
+    "bid": "BID",
+    "bids": "BIDs",
+    "fid": "FID",
+    "fids": "FIDs",
+    "spi": "SPI",
+    "care_of": "care-of address",
+    "flags": "",
+}
 
 
 def _described(shown: Fields, but: tuple[str, ...]) -> str:
@@ -241,7 +280,7 @@ def _described(shown: Fields, but: tuple[str, ...]) -> str:
         if value is True:
             parts.append(label)
             continue
-        spelled = ", ".join(value) if isinstance(value, list) else str(value)
+        spelled = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if f"{name}_name" in shown:
             spelled = f"{shown[f'{name}_name']} ({value})"
         parts.append(f"{label} {spelled}{' s' if name.endswith('_s') else ''}".strip())

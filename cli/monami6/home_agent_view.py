@@ -2,13 +2,15 @@
 
 import socket
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from home_agent.core.status import SCHEMA, BindingStatus, NodeStatus, Status
+from home_agent.core.status import SCHEMA, BindingStatus, FlowStatus, NodeStatus, Status
 from monami6.answers import decode
-from monami6.tables import BAD, GOOD, QUIET, cell, console, notes, table
+from monami6.tables import BAD, DOUBTFUL, GOOD, QUIET, cell, console, notes, table
 from monami6.times import since, until
+from monami6.wording import traffic
 
 
 def show(answer: bytes) -> None:
@@ -20,6 +22,12 @@ def show(answer: bytes) -> None:
     if status.nodes:
         screen.print()
         screen.print(_nodes(status))
+    for node in status.nodes:
+        if node.flows:
+            screen.print()
+            screen.print(Text.assemble("Flows of ", (node.name, "bold")))
+        for flow in node.flows:
+            _show_flow(screen, node, flow)
     notes(screen, status.troubles, status.counters)
 
 
@@ -43,6 +51,20 @@ def _nodes(status: Status) -> Table:
         for binding in node.bindings:
             drawn.add_row(_binding(binding), binding.care_of_address, _times(binding, status.at))
     return drawn
+
+
+def _show_flow(screen: Console, node: NodeStatus, flow: FlowStatus) -> None:
+    inactive = ("" if flow.active else ", not active", DOUBTFUL)
+    line = Text.assemble(f"  priority {flow.priority}", inactive, f": {flow.packets}")
+    screen.print(line, overflow="ignore", crop=False)  # an address is never folded
+    bound = [binding.bid for binding in node.bindings]
+    for bid in flow.bids:
+        counted = flow.sent.get(str(bid))
+        told = traffic(*counted) if counted else "unknown" if bid in bound else "not there"
+        screen.print(Text(f"    to BID {bid}: {told}"))
+    for former, (packets, size) in flow.sent.items():
+        if packets and int(former) not in flow.bids:
+            screen.print(Text(f"    to BID {former} before: {traffic(packets, size)}"))
 
 
 def _name(node: NodeStatus) -> Text:

@@ -24,12 +24,13 @@ from mip6.kernel import (
     Mark,
     Route,
     Rule,
-    Table,
     decapsulation_route,
+    host,
 )
 from mip6.linux.netlink import Netlink, message
 from mip6.linux.reconciler import Reconciler
 from mip6.linux.routing import RTM_NEWLINK
+from mip6.table import Chain, Set, Table
 
 CLONE_NEWNET = 0x40000000
 IFF_UP = 1
@@ -38,24 +39,45 @@ _TABLE, _NAME = 100, "monami6_probe"
 _PEER = IPv6Address("2001:db8::1")
 
 # One of each expression that the agent's own table is made of
-_FILTER = """
-  counter passed { }
-  set care_of { typeof ip6 daddr; }
-  map source { typeof oif : ip6 saddr; }
-  chain prerouting {
-    type filter hook prerouting priority raw; policy accept;
-    ip6 nexthdr 43 @nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00
-    ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 0x1 counter name passed ip6 daddr set 100::1
-  }
-  chain output {
-    type route hook output priority mangle; policy accept;
-    meta mark set meta mark & 0xffffff | 0x1000000
-  }
-  chain postrouting {
-    type filter hook postrouting priority mangle; policy accept;
-    ip6 nexthdr 41 ip6 saddr set oif map @source
-  }
-"""
+_FILTER = Table(
+    _NAME,
+    sets={
+        "care_of": Set("set", "typeof ip6 daddr;"),
+        "source": Set("map", "typeof oif : ip6 saddr;"),
+        "link": Set("map", "type iface_index : counter;"),
+        "router": Set("map", "type mark : ipv6_addr;"),
+        "device": Set("map", "type mark : iface_index;"),
+        "flow": Set(
+            "map", "type ipv6_addr . ipv6_addr . inet_proto . inet_service . inet_service : verdict; flags interval;"
+        ),
+    },
+    elements={"care_of": frozenset((_PEER,)), "link": {LOOPBACK: '"passed"'}},
+    counters=frozenset(("passed",)),
+    chains={
+        "prerouting": Chain(
+            (
+                "ip6 nexthdr 43 @nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
+                "ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 0x1 counter name passed ip6 daddr set 100::1",
+                "counter name meta iif map @link",
+            ),
+            "type filter hook prerouting priority raw; policy accept;",
+        ),
+        "output": Chain(
+            (
+                "ip6 daddr . ip6 saddr . meta l4proto . th dport . th sport vmap @flow",
+                "meta mark set meta mark & 0xffffff | 0x1000000",
+            ),
+            "type route hook output priority mangle; policy accept;",
+        ),
+        "postrouting": Chain(
+            (
+                "meta mark & 0x2 != 0 dup to meta mark & 0x2 map @router device meta mark & 0x2 map @device",
+                "ip6 nexthdr 41 ip6 saddr set oif map @source",
+            ),
+            "type filter hook postrouting priority mangle; policy accept;",
+        ),
+    },
+)
 
 
 FEATURES = {
@@ -65,11 +87,11 @@ FEATURES = {
     "decapsulation": Kernel(routes=frozenset((decapsulation_route(_TABLE, DELIVER, LOCAL_TABLE),))),
     "rules": Kernel(
         rules=(
-            Rule(100, _TABLE, destination=_PEER, mark=Mark(1, 0xFF), ip_protocol=41),
+            Rule(100, _TABLE, destination=host(_PEER), mark=Mark(1, 0xFF), ip_protocol=41),
             Rule(101, MAIN_TABLE, suppress_prefix_length=0, local_only=True),
         )
     ),
-    "packet filter": Kernel(table=Table(_NAME, _FILTER, {"care_of": frozenset((str(_PEER),))})),
+    "packet filter": Kernel(table=_FILTER),
 }
 """What the kernel is asked for, by the name under which the doctor asks."""
 

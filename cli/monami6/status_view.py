@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from mn_agent.core.status import SCHEMA, LinkStatus, Status
+from mn_agent.core.status import SCHEMA, FlowStatus, LinkStatus, PathStatus, Status
 from monami6.answers import decode
 from monami6.tables import BAD, DOUBTFUL, GOOD, QUIET, cell, console, notes, table
 from monami6.times import since, until
+from monami6.whereabouts import pinned, place
+from monami6.wording import bound, is_refused
 
 _STYLES = {"registered": GOOD, "refused": BAD, "unusable": BAD, "no link": BAD}
 """Of states; all others are on their way from one to another."""
@@ -31,7 +33,7 @@ def show(answer: bytes) -> None:
     """Print it. Raises Failure when it is not what this version understands."""
     status = decode(answer, Status, SCHEMA)
     screen = console()
-    for line in _lines(status):
+    for line in (*_registration(status), *_traffic(status)):
         screen.print(line)
     if status.links:
         screen.print()
@@ -39,8 +41,8 @@ def show(answer: bytes) -> None:
     notes(screen, status.troubles, status.counters)
 
 
-def _lines(status: Status) -> Iterator[Text]:
-    registered, default, now = status.registration, status.default, status.at
+def _registration(status: Status) -> Iterator[Text]:
+    registered, now = status.registration, status.at
     state = _WITH_HOME_AGENT.get(registered.state, f"{registered.state}:")
     yield Text.assemble((state, _STYLES.get(registered.state, DOUBTFUL)), f" home agent {status.home_agent}")
     if registered.since is not None or registered.state == "registered":
@@ -51,13 +53,33 @@ def _lines(status: Status) -> Iterator[Text]:
         yield Text("  one link at a time: this home agent takes a single care-of address", style=DOUBTFUL)
     security = _SECURITY.get(status.security, status.security)
     yield Text(f"Home address {status.home_address} of {status.identity},\n  {security}")
-    if default.link is None:
-        yield Text.assemble("Default traffic: ", ("carried by no link", BAD), f": {default.why}")
-    else:
-        carried = Text.assemble("Default traffic: ", (default.link, GOOD), f", {since(default.since, now)}")
-        yield Text.assemble(carried, f"\n  because {default.why}")
+
+
+def _traffic(status: Status) -> Iterator[Text]:
+    default, ike, now = status.default, status.ike, status.at
+    yield Text(f"Policy {status.policy}")
+    yield place("Default traffic", _only(default.link), default.why, when=since(default.since, now))
     if default.pinned is not None:
-        yield Text(f"  pinned to {default.pinned}; `monami6 switch --auto` gives the choice back", style=DOUBTFUL)
+        yield pinned(default.pinned)
+    yield from map(_flow, status.flows)
+    yield place("IKEv2 care-of address", _only(ike.link), ike.why, when=since(ike.since, now))
+    if ike.pinned is not None:
+        yield pinned(ike.pinned, ike=True)
+
+
+def _only(link: str | None) -> list[str]:
+    return [] if link is None else [link]
+
+
+def _flow(flow: FlowStatus) -> Text:
+    """One line; `monami6 flows` says more."""
+    links = (", ".join(flow.links), GOOD) if flow.links else ("carried by no link", BAD)
+    pin = ""
+    if flow.pinned is not None:
+        pin = ", pinned" if flow.pinned in flow.links else f", pinned to {flow.pinned}"
+    style = BAD if is_refused(flow.bound) else DOUBTFUL
+    binding = (f"; {bound(flow.bound)}", style) if flow.bound != "yes" else ""
+    return Text.assemble(f"Flow {flow.name}: ", links, (pin, DOUBTFUL), binding)
 
 
 def _links(status: Status) -> Table:
@@ -70,16 +92,32 @@ def _links(status: Status) -> Table:
 
 def _name(link: LinkStatus) -> Text:
     interface = link.interface if link.interface != link.name else None
-    return cell(Text(link.name, style="bold"), Text(", ".join(filter(None, (interface, link.kind))), style=QUIET))
+    metered = "metered" if link.metered else None
+    told = ", ".join(filter(None, (interface, link.kind, metered)))
+    return cell(Text(link.name, style="bold"), Text(told, style=QUIET))
 
 
 def _address(link: LinkStatus, now: float) -> Text:
-    bound = f", {until(link.until, now)}" if link.until is not None else ""
+    bound_until = f", {until(link.until, now)}" if link.until is not None else ""
+    identifier = Text(f"BID {link.bid}{bound_until}", style=QUIET)
+    path = _path(link.path) if link.state != "unusable" else None
     problem = Text(link.problem, style=DOUBTFUL) if link.problem else None
-    return cell(link.care_of_address or "none", Text(f"BID {link.bid}{bound}", style=QUIET), problem)
+    return cell(link.care_of_address or "none", identifier, path, problem)
+
+
+def _path(path: PathStatus) -> Text:
+    """How good it is, as far as anybody knows."""
+    if path.state != "alive":
+        return Text(f"path {path.state}", style=BAD if path.state == "dead" else QUIET)
+    rtt = "unknown" if path.rtt_ms is None else f"{path.rtt_ms:.1f} ms"
+    lost = (f", {max(1, round(100 * path.loss))} % lost", DOUBTFUL) if path.loss else ""
+    return Text.assemble((f"rtt {rtt}", QUIET), lost)
 
 
 def _state(link: LinkStatus, now: float) -> Text:
     state = Text(link.state, style=_STYLES.get(link.state, DOUBTFUL))
     carries = Text("default traffic", style=GOOD) if link.carries_default else None
-    return cell(state, since(link.since, now), carries)
+    waits = None
+    if link.waits_until is not None:
+        waits = Text(f"has to prove itself\n{until(link.waits_until, now)}", style=DOUBTFUL)
+    return cell(state, since(link.since, now), carries, waits)

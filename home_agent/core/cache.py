@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from math import inf
 
+from home_agent.core.flows import Flow
+
 PLAIN = 0
 """Key of the one binding of a mobile node that uses no binding identifiers; 0 is none (RFC 5648 section 4.3)."""
 
@@ -19,7 +21,9 @@ _NO_PRIORITY = 128
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One care-of address of a mobile node. `priority` is BID-PRI, 0 when the mobile node gave none."""
+    """One care-of address of a mobile node. `priority` is BID-PRI, 0 when the mobile node gave none. `slot` is a small
+    number that no other binding of the mobile node has.
+    """
 
     bid: int
     care_of: IPv6Address
@@ -27,6 +31,7 @@ class Binding:
     registered_at: float
     updated_at: float
     expires_at: float
+    slot: int = 0
     refresh_requested: bool = False
 
     @property
@@ -38,13 +43,14 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A mobile node's bindings, and what guards them against replay."""
+    """A mobile node's bindings and flows, and what guards them against replay."""
 
     home_address: IPv6Address
     sequence: int
     timestamp: int
     """Of the last update accepted: an NTP timestamp."""
     bindings: Mapping[int, Binding] = field(default_factory=dict)
+    flows: Mapping[int, Flow] = field(default_factory=dict)
     remembered_until_at: float | None = None
     """When to forget an entry without bindings."""
 
@@ -54,6 +60,16 @@ class CacheEntry:
         care-of address was heard of last (RFC 6089 section 5.3.6, RFC 5648 section 6.1).
         """
         return min(self.bindings.values(), key=_preference)
+
+    def bids_of(self, flow: Flow) -> tuple[int, ...]:
+        """Those of its bindings that there are."""
+        return tuple(bid for bid in flow.bids if bid in self.bindings)
+
+    @property
+    def active_flows(self) -> list[Flow]:
+        """Those with at least one binding, the first that matches first (RFC 6089 sections 4.3 and 5.3.6)."""
+        active = [flow for flow in self.flows.values() if self.bids_of(flow)]
+        return sorted(active, key=lambda flow: (flow.priority, flow.fid))
 
 
 def _preference(binding: Binding) -> tuple[int, float, int]:
@@ -66,8 +82,12 @@ Cache = Mapping[IPv6Address, CacheEntry]
 
 
 def with_bindings(entry: CacheEntry, bindings: Mapping[int, Binding], now: float) -> CacheEntry:
-    """The entry with these bindings; one without any is remembered a little while (RFC 6275 section 10.3.2)."""
-    return replace(entry, bindings=bindings, remembered_until_at=None if bindings else now + MAX_DELETE_BCE_TIMEOUT_S)
+    """The entry with these bindings. One without any is remembered a little while (RFC 6275 section 10.3.2), its flows
+    are not.
+    """
+    flows = entry.flows if bindings else {}
+    until_at = None if bindings else now + MAX_DELETE_BCE_TIMEOUT_S
+    return replace(entry, bindings=bindings, flows=flows, remembered_until_at=until_at)
 
 
 def shift(entry: CacheEntry, shift_s: float) -> CacheEntry:

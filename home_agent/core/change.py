@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from home_agent.core.cache import PLAIN, Binding
-from home_agent.core.settings import HomeAgent
+from home_agent.core.settings import SLOTS, HomeAgent
 from mip6.wire.extension import is_routable
 from mip6.wire.messages import BindingUpdate, lifetime_seconds, lifetime_units
 from mip6.wire.options import BindingIdentifier, MalformedBindingIdentifier
@@ -83,6 +83,9 @@ def _add(
     leaves it out.
     """
     bindings = {} if overwrite else dict(held)
+    named = {option.bid for option in options}
+    taken = {binding.slot for bid, binding in held.items() if bid in named or not overwrite}
+    free = [slot for slot in range(SLOTS) if slot not in taken]
     statuses = {}
     for option in options:
         old = held.get(option.bid)
@@ -93,7 +96,8 @@ def _add(
         if status is Status.ACCEPTED and isinstance(care_of, IPv6Address):
             since_at = old.registered_at if old and old.care_of == care_of else now
             expires_at = now + lifetime_seconds(lifetime)
-            bindings[option.bid] = Binding(option.bid, care_of, option.priority, since_at, now, expires_at)
+            slot = old.slot if old else free.pop(0)
+            bindings[option.bid] = Binding(option.bid, care_of, option.priority, since_at, now, expires_at, slot)
         statuses[option.bid] = status
     if Status.ACCEPTED not in statuses.values():
         return Outcome(held, statuses, 0)

@@ -2,38 +2,79 @@
 
 One table has a route into the tunnel for every registered home address, and none for the others: the home prefix is
 unreachable there. nftables keeps the pairs of care-of and home address that may come through a tunnel.
+
+A flow that is bound to certain care-of addresses gets a mark, which has one bit for each slot that one of them has. A
+bit leads into the table of its slot, where the home address has a route to just that care-of address. The lowest bit
+takes the packet; for each of the others a copy is made, to an address that stands for mobile node and slot.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
+from home_agent.core.cache import Binding, CacheEntry
+from home_agent.core.settings import SLOTS
 from home_agent.core.state import State, Uplink
+from mip6.classifier import Flow, Lookup, layers, lookup
 from mip6.kernel import (
     DELIVER,
     FORWARD,
     LOCAL_TABLE,
-    Elements,
     Encapsulate,
     Kernel,
+    Mark,
     Route,
     Rule,
-    Table,
     decapsulation_route,
+    host,
     tunnel_route_mtu,
 )
+from mip6.table import Chain, Element, Elements, Set, Table
+from mip6.wire.traffic_selectors import Ipv6Selector
 
 TABLE_NAME = "monami6_ha"
 
-DECAPSULATION_TABLE, HOME_TABLE = 14600, 14601
+DECAPSULATION_TABLE, HOME_TABLE, COPY_TABLE = 14600, 14601, 14602
+SLOT_TABLES = 14610
+"""Table of a slot: this plus its number."""
 
-_FIRST, _LAST = 0, 32765
+COPIES = IPv6Network("100::6d37:0:0/96")
+"""Destinations of copies: the mobile node's place in the configuration, then the slot. They never leave the machine."""
+
+MARK_MASK = 0xFF000000
+_KEEP = 0xFFFFFFFF ^ MARK_MASK
+FRAGMENTS_S = 15
+"""How long after its first fragment the rest of a packet may come."""
+
+STATIC_COUNTERS = frozenset(("tunnelled", "spoofed_inner_source", "spoofed_outer_source"))
+
+_FIRST, _FLOWS, _LAST = 0, 32764, 32765
+
+
+def counter_name(place: int, fid: int, bid: int) -> str:
+    """Of what a flow sends to a binding; `place`: of the mobile node in the configuration."""
+    return f"n{place}_f{fid}_b{bid}"
+
+
+def slot_bit(slot: int) -> int:
+    """In the mark of a packet: that it goes to the care-of address with this slot."""
+    return 0x01000000 << slot
 
 
 def wanted_kernel(state: State) -> Kernel:
     """The kernel state that fits the binding cache; without an interface to send from, only what needs none."""
+    entries = {
+        place: state.cache[node.home_address]
+        for place, node in enumerate(state.settings.node)
+        if node.home_address in state.cache
+    }
+    bound = {place: entry for place, entry in entries.items() if entry.bindings}
+    slots = sorted({binding.slot for entry in bound.values() for binding in _named_by_flows(entry)})
     rules = (
-        Rule(_FIRST, DECAPSULATION_TABLE, destination=DELIVER),
-        Rule(_FIRST, DECAPSULATION_TABLE, destination=FORWARD),
+        Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER)),
+        Rule(_FIRST, DECAPSULATION_TABLE, destination=host(FORWARD)),
+        Rule(_FIRST, COPY_TABLE, destination=COPIES),
+        *(Rule(_FLOWS, SLOT_TABLES + slot, mark=_mark(slot), order=slot) for slot in slots),
         Rule(_LAST, HOME_TABLE),
     )
     routes = [
@@ -42,34 +83,77 @@ def wanted_kernel(state: State) -> Kernel:
         *(Route(HOME_TABLE, prefix) for prefix in state.settings.home_agent.prefixes),
     ]
     if state.uplink is not None:
-        routes += _tunnel_routes(state, state.uplink)
-    return Kernel(rules=rules, routes=frozenset(routes), table=_table(state))
+        for place, entry in bound.items():
+            routes += _tunnel_routes(place, entry, state.uplink)
+    return Kernel(rules=rules, routes=frozenset(routes), table=_table(state.settings.home_agent.address, bound))
 
 
-def _tunnel_routes(state: State, uplink: Uplink) -> list[Route]:
-    mtu = tunnel_route_mtu(uplink.mtu)
-    return [
-        Route(
-            HOME_TABLE,
-            IPv6Network((entry.home_address, 128)),
-            interface=uplink.index,
-            mtu=mtu,
-            tunnel=Encapsulate(entry.preferred.care_of),
-        )
-        for entry in state.cache.values()
-        if entry.bindings
-    ]
+def _mark(slot: int) -> Mark:
+    return Mark(slot_bit(slot), slot_bit(slot))
 
 
-def _table(state: State) -> Table:
-    pairs = {
-        (binding.care_of, entry.home_address) for entry in state.cache.values() for binding in entry.bindings.values()
-    }
+def _named_by_flows(entry: CacheEntry) -> list[Binding]:
+    """The bindings that active flows go to."""
+    bids = {bid for flow in entry.active_flows for bid in entry.bids_of(flow)}
+    return [entry.bindings[bid] for bid in sorted(bids)]
+
+
+def _tunnel_routes(place: int, entry: CacheEntry, uplink: Uplink) -> Iterator[Route]:
+    home_address, mtu = host(entry.home_address), tunnel_route_mtu(uplink.mtu)
+
+    def route(table: int, destination: IPv6Network, binding: Binding) -> Route:
+        return Route(table, destination, uplink.index, mtu=mtu, tunnel=Encapsulate(binding.care_of))
+
+    yield route(HOME_TABLE, home_address, entry.preferred)
+    for binding in _named_by_flows(entry):
+        yield route(SLOT_TABLES + binding.slot, home_address, binding)
+        yield route(COPY_TABLE, host(_copy_address(place, binding.slot)), binding)
+
+
+def _copy_address(place: int, slot: int) -> IPv6Address:
+    return COPIES[place << 8 | slot]
+
+
+def _table(own: IPv6Address, bound: dict[int, CacheEntry]) -> Table:
+    pairs = {(binding.care_of, entry.home_address) for entry in bound.values() for binding in entry.bindings.values()}
+    nodes: dict[Element, Element] = {}
+    copies: dict[int, dict[Element, Element]] = {slot: {} for slot in range(1, SLOTS)}
     elements: dict[str, Elements] = {
         "binding": frozenset(_pair(care_of, home_address) for care_of, home_address in pairs),
         "care_of": frozenset(care_of for care_of, _ in pairs),
+        "node": nodes,
+        **{f"copy_{slot}": copy for slot, copy in copies.items()},
     }
-    return Table(TABLE_NAME, _definition(state.settings.home_agent.address), elements)
+    static = _static(own)
+    sets, chains, counters = dict(static.sets), dict(static.chains), set(static.counters)
+    for place, entry in bound.items():
+        flows = tuple(
+            Flow(f"n{place}_f{flow.fid}", flow.selector)
+            for flow in entry.active_flows
+            if isinstance(flow.selector, Ipv6Selector)
+        )
+        if not flows:
+            continue
+        found = _lookup(flows, f"n{place}")
+        nodes[entry.home_address] = f"jump n{place}"
+        sets |= found.sets
+        elements |= found.elements
+        chains[f"n{place}"] = Chain(found.to_mobile_node)
+        for flow in entry.active_flows:
+            counters.update(counter_name(place, flow.fid, bid) for bid in entry.bindings)
+            names = [counter_name(place, flow.fid, bid) for bid in entry.bids_of(flow)]
+            chains[f"n{place}_f{flow.fid}"] = Chain((_bind(names, entry, entry.bids_of(flow)),))
+        for binding in _named_by_flows(entry):
+            if binding.slot:
+                copies[binding.slot][entry.home_address] = _copy_address(place, binding.slot)
+    return Table(TABLE_NAME, sets, elements, frozenset(counters), chains)
+
+
+def _bind(counters: list[str], entry: CacheEntry, bids: tuple[int, ...]) -> str:
+    """The rule for the packets of a flow."""
+    bits = sum(slot_bit(entry.bindings[bid].slot) for bid in bids)
+    counted = " ".join(f"counter name {name}" for name in counters)
+    return f"{counted} meta mark set meta mark & {_KEEP:#x} | {bits:#x}"
 
 
 @lru_cache(1 << 14)
@@ -78,37 +162,81 @@ def _pair(care_of: IPv6Address, home_address: IPv6Address) -> str:
     return f"{care_of} . {int(home_address):#x}"
 
 
+@lru_cache(1 << 12)
+def _lookup(flows: tuple[Flow, ...], prefix: str) -> Lookup:
+    return lookup(layers(flows), prefix)
+
+
 @lru_cache(1)
-def _definition(own: IPv6Address) -> str:
-    """What passes.
+def _static(own: IPv6Address) -> Table:
+    """What is there whoever is bound.
 
     prerouting: a Home Address option before a mobility message, which the kernel would refuse, is disguised
     (mip6.wire.extension). Of tunnelled packets only those pass whose outer source is a registered care-of address of
     the node that has the inner source as home address (RFC 6275 section 10.4.5, RFC 5648 section 6.5).
+    classify: which flow a packet belongs to. A fragment that is not the first goes where the first went (RFC 6089
+    section 5.3.6): it says nothing of ports itself.
     postrouting: whichever of our addresses the kernel chose as the outer source, the mobile node knows this one.
     """
-    return f"""
-  counter tunnelled {{ }}
-  counter spoofed_outer_source {{ }}
-  counter spoofed_inner_source {{ }}
-  set binding {{ typeof ip6 saddr . @th,64,128; }}
-  set care_of {{ typeof ip6 saddr; }}
-  chain prerouting {{
-    type filter hook prerouting priority raw; policy accept;
-    ip6 daddr {own} ip6 nexthdr 60 @nh,320,8 135 @nh,368,8 0xc9 @nh,368,8 set 0x1e
-    ip6 daddr {own} ip6 nexthdr 41 jump from_tunnel
-  }}
-  chain from_tunnel {{
-    ip6 saddr . @th,64,128 @binding counter name tunnelled goto decapsulate
-    ip6 saddr @care_of counter name spoofed_inner_source drop
-    counter name spoofed_outer_source drop
-  }}
-  chain decapsulate {{
-    @th,192,128 {int(own):#x} ip6 daddr set {DELIVER} accept
-    ip6 daddr set {FORWARD}
-  }}
-  chain postrouting {{
-    type filter hook postrouting priority mangle; policy accept;
-    ip6 nexthdr 41 ip6 daddr @care_of fib saddr type local ip6 saddr set {own}
-  }}
-"""
+    fragment = "ip6 saddr . ip6 daddr . @nh,352,32"
+    slots = range(SLOTS)
+    copy = [
+        f"meta mark & {slot_bit(s):#x} != 0 meta mark & {_lower_bits(s):#x} != 0 dup to ip6 daddr map @copy_{s}"
+        for s in slots[1:]
+    ]
+    chains = {
+        "prerouting": Chain(
+            (
+                f"ip6 daddr {own} ip6 nexthdr 60 @nh,320,8 135 @nh,368,8 0xc9 @nh,368,8 set 0x1e",
+                f"ip6 daddr {own} ip6 nexthdr 41 jump from_tunnel",
+            ),
+            "type filter hook prerouting priority raw; policy accept;",
+        ),
+        "from_tunnel": Chain(
+            (
+                "ip6 saddr . @th,64,128 @binding counter name tunnelled goto decapsulate",
+                "ip6 saddr @care_of counter name spoofed_inner_source drop",
+                "counter name spoofed_outer_source drop",
+            )
+        ),
+        "decapsulate": Chain((f"@th,192,128 {int(own):#x} ip6 daddr set {DELIVER} accept", f"ip6 daddr set {FORWARD}")),
+        "classify": Chain(
+            (
+                "ip6 nexthdr 44 @nh,336,16 & 0xfff8 != 0 jump follow_first_fragment",
+                f"meta mark & {MARK_MASK:#x} == 0 ip6 daddr vmap @node",
+                f"meta mark & {MARK_MASK:#x} != 0 jump bound",
+            ),
+            "type filter hook prerouting priority mangle; policy accept;",
+        ),
+        "output": Chain(
+            (
+                f"meta mark & {MARK_MASK:#x} == 0 ip6 daddr vmap @node",
+                f"meta mark & {MARK_MASK:#x} != 0 jump bound",
+            ),
+            "type route hook output priority mangle; policy accept;",
+        ),
+        "bound": Chain(("ip6 nexthdr 44 jump remember_fragment", *copy)),
+        "remember_fragment": Chain(
+            tuple(f"meta mark & {slot_bit(s):#x} != 0 update @fragment_{s} {{ {fragment} }}" for s in slots)
+        ),
+        "follow_first_fragment": Chain(
+            tuple(f"{fragment} @fragment_{s} meta mark set meta mark | {slot_bit(s):#x}" for s in slots)
+        ),
+        "postrouting": Chain(
+            (f"ip6 nexthdr 41 ip6 daddr @care_of fib saddr type local ip6 saddr set {own}",),
+            "type filter hook postrouting priority mangle; policy accept;",
+        ),
+    }
+    memory = f"typeof {fragment}; flags dynamic,timeout; timeout {FRAGMENTS_S}s; size 65535;"
+    sets = {
+        "binding": Set("set", "typeof ip6 saddr . @th,64,128;"),
+        "care_of": Set("set", "typeof ip6 saddr;"),
+        "node": Set("map", "typeof ip6 daddr : verdict;"),
+        **{f"copy_{slot}": Set("map", "typeof ip6 daddr : ip6 daddr;") for slot in slots[1:]},
+        **{f"fragment_{slot}": Set("set", memory) for slot in slots},
+    }
+    return Table(TABLE_NAME, sets, {}, STATIC_COUNTERS, chains)
+
+
+def _lower_bits(slot: int) -> int:
+    return slot_bit(slot) - slot_bit(0)

@@ -3,30 +3,39 @@
 from collections.abc import Mapping
 
 from home_agent.core.cache import CacheEntry
+from home_agent.core.kernel import STATIC_COUNTERS, counter_name
 from home_agent.core.settings import Node
 from home_agent.core.state import State
-from home_agent.core.status import BindingStatus, NodeStatus, Status
+from home_agent.core.status import BindingStatus, FlowStatus, NodeStatus, Status
+from mip6.spelling import spell
+from mip6.table import Counter
 
 
 def status(
-    state: State, now: float, *, unix_time: float, version: str, pid: int, counters: Mapping[str, int]
+    state: State, now: float, *, unix_time: float, version: str, pid: int, counters: Mapping[str, Counter]
 ) -> Status:
     """`unix_time`: what the wall clock says at `now`. `counters`: of the kernel."""
     offset_s = unix_time - now
+    dropped = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
     return Status(
         address=str(state.settings.home_agent.address),
         prefixes=[str(prefix) for prefix in state.settings.home_agent.prefixes],
         interface=state.uplink.index if state.uplink else None,
-        nodes=[_node(node, state.cache.get(node.home_address), offset_s) for node in state.settings.node],
+        nodes=[
+            _node(place, node, state.cache.get(node.home_address), offset_s, counters)
+            for place, node in enumerate(state.settings.node)
+        ],
         troubles=dict(state.troubles),
-        counters={**counters, **state.dropped},
+        counters={**dropped, **state.dropped},
         version=version,
         pid=pid,
         at=unix_time,
     )
 
 
-def _node(node: Node, entry: CacheEntry | None, offset_s: float) -> NodeStatus:
+def _node(
+    place: int, node: Node, entry: CacheEntry | None, offset_s: float, counters: Mapping[str, Counter]
+) -> NodeStatus:
     bindings = sorted(entry.bindings.items()) if entry else []
     return NodeStatus(
         name=node.name,
@@ -43,4 +52,23 @@ def _node(node: Node, entry: CacheEntry | None, offset_s: float) -> NodeStatus:
             )
             for bid, binding in bindings
         ],
+        flows=_flows(place, entry, counters) if entry else [],
     )
+
+
+def _flows(place: int, entry: CacheEntry, counters: Mapping[str, Counter]) -> list[FlowStatus]:
+    return [
+        FlowStatus(
+            fid=flow.fid,
+            priority=flow.priority,
+            packets=spell(flow.selector),
+            bids=list(flow.bids),
+            active=bool(entry.bids_of(flow)),
+            sent={
+                str(bid): list(counters[name])
+                for bid in entry.bindings
+                if (name := counter_name(place, flow.fid, bid)) in counters
+            },
+        )
+        for flow in sorted(entry.flows.values(), key=lambda flow: (flow.priority, flow.fid))
+    ]

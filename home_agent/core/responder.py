@@ -4,7 +4,7 @@ The checks come in the order of RFC 6275 sections 9.5.1 and 10.3.1, RFC 4285 sec
 Nothing of an update that is not authentic leaves a trace but a counter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from types import MappingProxyType
@@ -12,12 +12,14 @@ from typing import TypeVar
 
 from home_agent.core.cache import Cache, CacheEntry, is_fresh, with_bindings
 from home_agent.core.change import change
+from home_agent.core.flows import FlowOutcome, change_flows
 from home_agent.core.settings import HomeAgent, Node
 from mip6 import auth
 from mip6.wire.extension import Packet, is_routable
 from mip6.wire.messages import BindingAcknowledgement, BindingUpdate
 from mip6.wire.options import (
     BindingIdentifier,
+    FlowIdentification,
     MessageAuthentication,
     MessageReplayProtection,
     MobileNodeIdentifier,
@@ -112,11 +114,16 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     outcome = change(held, message, packet_source=update.packet.source, settings=update.settings, now=now)
     if isinstance(outcome, Status):
         return _refuse(cache, update, outcome)
-    renewed = CacheEntry(home_address, message.sequence, update.stamp.timestamp)
+    flows = FlowOutcome({})
+    if update.settings.max_flows:
+        old = entry.flows if entry is not None else {}
+        flows = change_flows(old, message, tuple(outcome.bindings), update.settings.max_flows)
+    renewed = CacheEntry(home_address, message.sequence, update.stamp.timestamp, flows=flows.flows)
     cache = {**cache, home_address: with_bindings(renewed, outcome.bindings, now)}
     refusals = [status for status in outcome.statuses.values() if status >= Status.UNSPECIFIED]
     reason = f"refused: {Status(refusals[0]).name}" if refusals else None
-    return Answer(cache, _acknowledgement(update, *_result(outcome.statuses), outcome.lifetime), reason)
+    status, statuses = _result(outcome.statuses)
+    return Answer(cache, _acknowledgement(update, status, statuses, outcome.lifetime, flows.answers), reason)
 
 
 def _is_timely(update: _Update, timestamp: int, entry: CacheEntry | None, unix_ns: int) -> bool:
@@ -145,6 +152,7 @@ def _acknowledgement(
     status: Status,
     statuses: Mapping[int, Status] = MappingProxyType({}),
     lifetime: int = 0,
+    flows: Sequence[FlowIdentification] = (),
     *,
     sequence: int | None = None,
 ) -> Packet:
@@ -158,6 +166,7 @@ def _acknowledgement(
         for bid, result in statuses.items()
         if bid in asked
     ]
+    options += flows
     if update.stamp is not None:
         options.append(update.stamp)
     answered = message.sequence if sequence is None else sequence

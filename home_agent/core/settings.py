@@ -6,6 +6,9 @@ from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Range
 
+SLOTS = 8
+"""Care-of addresses of one mobile node that its flows can be told apart by: bits in the mark of a packet."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeAgent:
@@ -15,8 +18,10 @@ class HomeAgent:
     prefixes: tuple[IPv6Network, ...]
     """Home prefixes: routed to this machine, and home addresses are taken from them."""
     max_lifetime_s: Annotated[int, Range(16, 262140, "a whole number of seconds")] = 3600
-    max_bindings: Annotated[int, Range(1, 64, "a whole number")] = 8
+    max_bindings: Annotated[int, Range(1, SLOTS, "a whole number")] = SLOTS
     """Of one mobile node."""
+    max_flows: Annotated[int, Range(0, 1000, "a whole number")] = 128
+    """Of one mobile node; 0 takes no flow bindings at all."""
     several_care_of_addresses: bool = True
     bulk_registration: bool = True
     """Take several bindings in one update; off, every care-of address has to come in an update of its own (RFC 5648

@@ -18,6 +18,20 @@ class BindingStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it gets what nothing else decides."""
 
 
+class FlowStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow of a mobile node, and what went over each of its bindings."""
+
+    fid: int
+    priority: int
+    packets: str
+    """Which packets belong to it."""
+    bids: list[int]
+    active: bool
+    """Whether one of its bindings is there."""
+    sent: dict[str, list[int]]
+    """Packets and octets, by binding identifier."""
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A mobile node."""
 
@@ -25,6 +39,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     identity: str
     home_address: str
     bindings: list[BindingStatus]
+    flows: list[FlowStatus]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterator
 from ipaddress import IPv6Address
 
-from mip6.reception import IcmpError
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet, parse_home_address_option, parse_type2_routing_header
 from mip6.wire.registry import IcmpType, NextHeader
@@ -75,16 +74,17 @@ class MobilitySocket:
 
 
 class IcmpSocket:
-    """ICMPv6 errors out, Packet Too Big in."""
+    """ICMPv6 errors and echo requests out, the types asked for in."""
 
-    def __init__(self) -> None:
-        """Raises PermissionError without CAP_NET_RAW."""
+    def __init__(self, *types: IcmpType) -> None:
+        """`types`: to receive. Raises PermissionError without CAP_NET_RAW."""
         self._socket = _raw_socket(NextHeader.ICMPV6)
         self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-        # A bit that is set blocks a type
-        blocked = bytearray(b"\xff" * 32)
-        blocked[0] ^= 1 << IcmpType.PACKET_TOO_BIG
-        self._socket.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, bytes(blocked))
+        # Words of this machine's byte order, in which a bit that is set blocks a type
+        blocked = [0xFFFFFFFF] * 8
+        for number in types:
+            blocked[number >> 5] ^= 1 << (number & 31)
+        self._socket.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -92,14 +92,14 @@ class IcmpSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def send(self, error: IcmpError) -> None:
-        """Raises OSError."""
-        _send(self._socket, error.data, error.source, error.destination)
+    def send(self, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
+        """Send a message; the kernel fills in its checksum. Raises OSError."""
+        _send(self._socket, data, source, destination)
 
-    def receive(self) -> Iterator[bytes]:
-        """All that waits, each from its type on; their checksums are right. Never blocks."""
-        for data, _ancillary, _source in _receive_all(self._socket):
-            yield data
+    def receive(self) -> Iterator[tuple[bytes, IPv6Address]]:
+        """All that waits, each from its type on, and who sent it; their checksums are right. Never blocks."""
+        for data, _ancillary, source in _receive_all(self._socket):
+            yield data, IPv6Address(source)
 
 
 def _raw_socket(protocol: int) -> socket.socket:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pyroute2.netlink import nlmsg
 
-NETLINK_ROUTE = 0
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 SOL_NETLINK = 270
 NETLINK_EXT_ACK = 11
 NETLINK_GET_STRICT_CHK = 12
@@ -72,8 +72,8 @@ def _refuse_unknown(kind: type[nlmsg], attributes: list[tuple[str, Any]]) -> Non
 class Netlink:
     """A socket for requests. One request at a time, each answered before the call returns."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE)
+    def __init__(self, family: int = NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self._socket.bind((0, 0))
         self._socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
@@ -93,6 +93,11 @@ class Netlink:
         self._send(type_, request, flags | NLM_F_ACK)
         for _ in self._answers():
             pass
+
+    def get(self, type_: int, request: Request) -> list[bytes]:
+        """What there is of this name, as the kernel's message. Raises NetlinkError when there is nothing."""
+        self._send(type_, request, NLM_F_ACK)
+        return list(self._answers())
 
     def dump(self, type_: int, request: Request) -> list[nlmsg]:
         """Every object that matches the request, decoded."""

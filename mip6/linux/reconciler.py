@@ -7,12 +7,20 @@ from dataclasses import dataclass, replace
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
-from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Route, Rule, Table, difference
+from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Route, Rule, difference
 from mip6.linux import routing
-from mip6.linux.netlink import NLM_F_CREATE, NLM_F_REPLACE, Netlink, NetlinkError, Notifications, message
+from mip6.linux.netlink import (
+    NETLINK_NETFILTER,
+    NLM_F_CREATE,
+    NLM_F_REPLACE,
+    Netlink,
+    NetlinkError,
+    Notifications,
+    message,
+)
 from mip6.linux.nftables import Nftables, NftablesError
+from mip6.table import Counter, Table
 
-NETLINK_NETFILTER = 12
 NFTABLES_GROUP = 1 << (7 - 1)
 
 _LOSSES = {routing.RTM_DELADDR, routing.RTM_DELROUTE, routing.RTM_DELRULE}
@@ -77,7 +85,7 @@ class Reconciler:
     def apply(self, wanted: Kernel) -> list[Refusal]:
         """Change what differs from `wanted`; gives what the kernel refused, and leaves that to the next call."""
         table, new = self._actual.table, wanted.table
-        can_wait = table is not None and (new is None or table.only_loses(new))
+        can_wait = table is not None and (new is None or table.can_wait(new))
         refusals = [] if can_wait else self._apply_table(new)
         operations = difference(self._actual, wanted)
         failed = [refusal for operation in operations if (refusal := self._perform(operation)) is not None]
@@ -89,8 +97,8 @@ class Reconciler:
             refusals = self._apply_table(new)
         return refusals + failed
 
-    def counters(self) -> dict[str, int]:
-        """Packets counted by each named counter of our table."""
+    def counters(self) -> dict[str, Counter]:
+        """The named counters of our table."""
         return self._nftables.counters(self._table_name) if self._actual.table is not None else {}
 
     def _apply_table(self, wanted: Table | None) -> list[Refusal]:
@@ -108,7 +116,7 @@ class Reconciler:
         except NftablesError as error:
             self._actual = replace(self._actual, table=None)
             return [Refusal("nftables", str(error))]
-        if actual is None or wanted is None or actual.definition != wanted.definition:
+        if actual is None or wanted is None or not actual.may_become(wanted):
             self._table_handle = self._nftables.table_handle(self._table_name)
         self._actual = replace(self._actual, table=wanted)
         return []

@@ -83,10 +83,11 @@ def rule_message(rule: Rule) -> Request:
         "FRA_TABLE": rule.table,
         "FRA_PROTOCOL": PROTOCOL,
     }
-    if rule.source is not None:
-        attributes["FRA_SRC"] = str(rule.source)
-    if rule.destination is not None:
-        attributes["FRA_DST"] = str(rule.destination)
+    lengths = {}
+    for prefix, attribute, length in ((rule.source, "FRA_SRC", "src_len"), (rule.destination, "FRA_DST", "dst_len")):
+        if prefix is not None:
+            attributes[attribute] = str(prefix.network_address)
+            lengths[length] = prefix.prefixlen
     if rule.mark is not None:
         attributes |= {"FRA_FWMARK": rule.mark.value, "FRA_FWMASK": rule.mark.mask}
     if rule.ip_protocol is not None:
@@ -95,7 +96,6 @@ def rule_message(rule: Rule) -> Request:
         attributes["FRA_IIFNAME"] = "lo"
     if rule.suppress_prefix_length is not None:
         attributes["FRA_SUPPRESS_PREFIXLEN"] = rule.suppress_prefix_length
-    lengths = {"src_len": 128 if rule.source else 0, "dst_len": 128 if rule.destination else 0}
     return message(fibmsg, {"family": socket.AF_INET6, "action": FR_ACT_TO_TBL, **lengths}, attributes)
 
 
@@ -109,8 +109,8 @@ def rule_from(answer: nlmsg) -> Rule | None:
     return Rule(
         priority=attributes.get("FRA_PRIORITY", 0),
         table=attributes.get("FRA_TABLE", answer["table"]),
-        source=_address(attributes.get("FRA_SRC")),
-        destination=_address(attributes.get("FRA_DST")),
+        source=_prefix(attributes.get("FRA_SRC"), answer["src_len"]),
+        destination=_prefix(attributes.get("FRA_DST"), answer["dst_len"]),
         mark=None if mark is None else Mark(mark, attributes["FRA_FWMASK"]),
         ip_protocol=attributes.get("FRA_IP_PROTO") or None,
         local_only=attributes.get("FRA_IIFNAME") == "lo",
@@ -196,6 +196,10 @@ def _tunnel_from(attributes: Mapping[str, Any]) -> Encapsulate | Decapsulate | N
     if encapsulation.get_attr("SEG6_LOCAL_ACTION") == END_DX6:
         return Decapsulate(None)
     return Decapsulate(encapsulation.get_attr("SEG6_LOCAL_TABLE"))
+
+
+def _prefix(text: str | None, length: int) -> IPv6Network | None:
+    return None if text is None else IPv6Network(f"{text}/{length}")
 
 
 def _address(text: str | None) -> IPv6Address | None:

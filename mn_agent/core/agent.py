@@ -5,6 +5,7 @@ restart (`saved`) and when to wake up (`deadline`) are computed from the state.
 """
 
 from dataclasses import replace
+from math import inf
 from types import MappingProxyType
 from typing import assert_never
 
@@ -14,52 +15,85 @@ from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest
 from mip6.wire.options import BindingIdentifier
-from mn_agent.core import bindings, registration
+from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
+from mn_agent.core import bindings, flow_bindings, policy, probing, registration
 from mn_agent.core.answers import Problem, acknowledge
 from mn_agent.core.bindings import Binding, Entry, Registration, Wanted
 from mn_agent.core.changes import changes
-from mn_agent.core.commands import Command, ForgetNeighbour, Send, SendIcmp, Tell
+from mn_agent.core.commands import (
+    Command,
+    CountTraffic,
+    ForgetNeighbour,
+    MoveIke,
+    ReestablishIke,
+    Send,
+    SendIcmp,
+    SendProbe,
+    Tell,
+)
 from mn_agent.core.events import (
+    EchoReceived,
     Event,
     IcmpReceived,
     InterfacesChanged,
     PacketReceived,
+    PolicyChosen,
     Refused,
     StopRequested,
+    Subject,
     SwitchRequested,
     Tick,
+    TrafficCounted,
 )
+from mn_agent.core.flow_bindings import FlowBinding, FlowEntry
+from mn_agent.core.flows import Flows
 from mn_agent.core.interfaces import Snapshot
-from mn_agent.core.links import find_links
+from mn_agent.core.links import called, find_links
 from mn_agent.core.notices import Notice, NoticeKind
-from mn_agent.core.preference import priority
+from mn_agent.core.policy import Pins
+from mn_agent.core.preference import priorities
 from mn_agent.core.settings import Settings
-from mn_agent.core.state import Carrier, Saved, SavedBinding, State
+from mn_agent.core.state import Saved, SavedBinding, SavedFlow, State
+
+SLOTS = 7
+"""Links whose flows can be told apart: bits in the mark of a packet, of which one more is for the default traffic."""
 
 
-def start(settings: Settings, saved: Saved | None, *, same_boot: bool, sequence: int, clock_offset_s: float) -> State:
+def start(
+    settings: Settings,
+    flows: Flows,
+    saved: Saved | None,
+    *,
+    same_boot: bool,
+    sequence: int,
+    clock_offset_s: float,
+    key_mobility: bool = False,
+) -> State:
     """The agent before its first event, which has to be the first look at the interfaces.
 
     `sequence`: random, for the case that none was saved. `clock_offset_s`: time of day less the time given to `step`.
-    Bindings saved since the last boot count as registered: the first update restates all of them, and if that still
-    holds, nothing changes.
+    `key_mobility`: our IKE SA can move to another care-of address. Bindings saved since the last boot count as
+    registered: the first update restates all of them, and if that still holds, nothing changes.
     """
+    fresh = Registration(sequence=sequence, clock_offset_s=clock_offset_s, key_mobility=key_mobility)
     if saved is None:
-        return State(settings, Registration(sequence=sequence, clock_offset_s=clock_offset_s))
+        return State(settings, fresh, flows)
     if not same_boot:
-        fresh = Registration(sequence=saved.sequence, clock_offset_s=clock_offset_s)
-        return State(settings, fresh, bids=saved.bids, pinned=saved.pinned)
-    entries = {one.bid: _restored(one) for one in saved.bindings}
-    restored = Registration(
-        entries=entries,
+        fresh = replace(fresh, sequence=saved.sequence)
+        return State(settings, fresh, flows, bids=saved.bids, pins=saved.pins, chosen=saved.policy)
+    restored = replace(
+        fresh,
+        entries={one.bid: _restored(one) for one in saved.bindings},
         sequence=saved.sequence,
         clock_offset_s=saved.clock_offset_s,
         multiple=saved.multiple,
         bulk=saved.bulk,
+        flows={one.fid: _restored_flow(one) for one in saved.flows},
+        flow_bindings=saved.flow_bindings,
         # Where only single updates are allowed, replacing everything would drop the others for a moment
         overwrite=saved.bulk,
     )
-    return State(settings, restored, bids=saved.bids, pinned=saved.pinned)
+    return State(settings, restored, flows, bids=saved.bids, pins=saved.pins, chosen=saved.policy)
 
 
 def _restored(one: SavedBinding) -> Entry:
@@ -76,6 +110,12 @@ def _restored(one: SavedBinding) -> Entry:
     )
 
 
+def _restored_flow(one: SavedFlow) -> FlowEntry:
+    selector = decode_selector(bytes.fromhex(one.selector))
+    assert isinstance(selector, Ipv6Selector)
+    return FlowEntry(one.fid, held=FlowBinding(one.priority, selector, one.bids), claimed=True)
+
+
 def saved(state: State) -> Saved:
     """What a restarted agent needs."""
     return Saved(
@@ -83,7 +123,9 @@ def saved(state: State) -> Saved:
         clock_offset_s=state.registration.clock_offset_s,
         multiple=state.registration.multiple,
         bulk=state.registration.bulk,
-        pinned=state.pinned,
+        flow_bindings=state.registration.flow_bindings,
+        policy=state.chosen,
+        pins=state.pins,
         bids=state.bids,
         bindings=tuple(
             SavedBinding(
@@ -97,12 +139,27 @@ def saved(state: State) -> Saved:
             for entry in state.registration.entries.values()
             if entry.binding
         ),
+        flows=tuple(
+            SavedFlow(fid, entry.held.priority, encode_selector(entry.held.selector)[0].hex(), entry.held.bids)
+            for fid, entry in state.registration.flows.items()
+            if entry.held
+        ),
     )
 
 
 def deadline(state: State, now: float) -> float:
     """When `step` wants a Tick; infinity for never. A moment that is past means at once."""
-    return registration.deadline(state.registration, state.settings, now)
+    return min(
+        registration.deadline(state.registration, state.settings, now),
+        probing.deadline(state.probing, state.targets(), state.settings.probing),
+        state.probing.look_at if _looks(state) else inf,
+        state.decision.again_at,
+    )
+
+
+def _looks(state: State) -> bool:
+    """Whether it matters over which links traffic flows: a single path is what there is."""
+    return len(state.probing.paths) > 1
 
 
 def is_finished(state: State) -> bool:
@@ -123,8 +180,15 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = _receive(state, packet, now)
         case IcmpReceived(data):
             state, commands = _relay(state, data, now)
-        case SwitchRequested(link):
-            state = replace(state, pinned=link)
+        case EchoReceived(sequence):
+            state = replace(state, probing=probing.answered(state.probing, sequence, now))
+        case TrafficCounted(arrived, left):
+            counted = probing.counted(state.probing, arrived, left, state.settings.probing, now)
+            state = replace(state, probing=counted)
+        case SwitchRequested(link, subject, flow):
+            state = _pin(state, link, subject, flow)
+        case PolicyChosen(flows, by_people):
+            state = replace(state, flows=flows, chosen=flows.name if by_people else state.chosen)
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -134,11 +198,28 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             pass
         case _:
             assert_never(event)
-    state = _want(replace(state, registration=bindings.expire(state.registration, now)), now)
+    state, looks = _probe(state, now)
+    state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
+    commands += looks
+    if isinstance(event, EchoReceived | TrafficCounted | Tick) and _is_quiet(before, state, now):
+        return state, commands
+    state = _want(state, now)
     state, packets = _send(state, now)
-    state = _choose(state, now)
+    if not state.registration.multiple:
+        # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
+        state = _decide(state, now)
     told = [Tell(notice) for notice in changes(before, state)]
-    return state, [*commands, *packets, *_forget_routers(before, state), *told]
+    return state, [*commands, *packets, *_forget_routers(before, state), *_ike(before, state), *told]
+
+
+def _is_quiet(before: State, after: State, now: float) -> bool:
+    """Whether nothing has happened that anybody has to hear of. That is so most of the time."""
+    return (
+        after.decision == before.decision
+        and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
+        and after.registration is before.registration
+        and registration.deadline(after.registration, after.settings, now) > now
+    )
 
 
 def _look(state: State, snapshot: Snapshot, now: float) -> State:
@@ -149,20 +230,74 @@ def _look(state: State, snapshot: Snapshot, now: float) -> State:
         for bid, link in links.items()
     }
     bids = {**state.bids, **{link.interface: link.bid for link in links.values()}}
-    return replace(state, links=MappingProxyType(links), links_since=since, bids=bids)
+    slots = {bid: slot for bid, slot in state.slots.items() if bid in links}
+    free = [slot for slot in range(SLOTS) if slot not in slots.values()]
+    slots |= dict(zip((bid for bid in links if bid not in slots), free, strict=False))
+    return replace(state, links=MappingProxyType(links), links_since=since, bids=bids, slots=slots)
+
+
+def _pin(state: State, link: str | None, subject: Subject, flow: str) -> State:
+    """What people ask for holds until they ask for something else."""
+    match subject:
+        case Subject.ALL:
+            pins = Pins(link, {}, state.pins.ike)
+        case Subject.FLOW:
+            others = {name: pinned for name, pinned in state.pins.flows.items() if name != flow}
+            pins = replace(state.pins, flows=others | ({flow: link} if link is not None else {}))
+        case Subject.IKE:
+            pins = replace(state.pins, ike=link)
+        case _:
+            assert_never(subject)
+    wanted = called(link, state.links.values())
+    decision = policy.forgive(state.decision, wanted.bid) if wanted is not None else state.decision
+    return replace(state, pins=pins, decision=decision)
+
+
+def _probe(state: State, now: float) -> tuple[State, list[Command]]:
+    """Look after the paths of all links."""
+    targets, settings = state.targets(), state.settings.probing
+    followed = probing.follow(state.probing, targets, settings, now)
+    followed, probes = probing.step(followed, targets, settings, now)
+    commands: list[Command] = [SendProbe(probe) for probe in probes]
+    if len(followed.paths) > 1 and followed.look_at <= now:
+        followed = replace(followed, look_at=inf)
+        commands.append(CountTraffic())
+    return replace(state, probing=followed), commands
+
+
+def _decide(state: State, now: float) -> State:
+    """Which link carries what."""
+    chosen = policy.decide(
+        state.flows.policy, state.settings.links.prefer, state.views(), state.pins, state.decision, now
+    )
+    return state if chosen == state.decision else replace(state, decision=chosen)
 
 
 def _want(state: State, now: float) -> State:
-    """Want a binding for every link that has a care-of address."""
-    pinned = state.link_called(state.pinned) if state.pinned else None
+    """Want a binding for every link that has a care-of address and a path, and every flow where it was decided."""
+    usable = {
+        link.bid: link for link in state.links.values() if link.care_of is not None and not state.is_dead(link.bid)
+    }
+    views = [view for view in state.views() if view.bid in usable]
+    numbers = priorities(state.flows.policy, state.settings.links.prefer, views, state.decision)
     wanted = {
-        link.bid: Wanted(
-            link.care_of, priority(link, state.settings.links, is_pinned=link == pinned), link.care_of_until_at
-        )
-        for link in state.links.values()
+        bid: Wanted(link.care_of, numbers[bid], link.care_of_until_at)
+        for bid, link in usable.items()
         if link.care_of is not None
     }
-    return replace(state, registration=bindings.want(state.registration, wanted, now))
+    chosen = state.decision.flows
+    flows = {
+        one.fid: FlowBinding(one.fid, one.selector, chosen[one.rule.name].bids)
+        for one in state.flows.selected
+        if one.rule.name in chosen
+    }
+    ike = state.decision.ike
+    registered = replace(
+        bindings.want(state.registration, wanted, now),
+        flows=flow_bindings.want(state.registration.flows, flows),
+        endpoint_wanted=ike.bids[0] if ike is not None else None,
+    )
+    return replace(state, registration=registered)
 
 
 def _send(state: State, now: float) -> tuple[State, list[Command]]:
@@ -187,25 +322,12 @@ def _forget_routers(before: State, after: State) -> list[Command]:
     return commands
 
 
-def _choose(state: State, now: float) -> State:
-    """Give the default traffic to the best link over which the home agent takes it."""
-    entries = [entry for entry in bindings.carrying(state.registration) if state.carries(entry)]
-    if not entries:
-        return replace(state, carrier=None)
-    bid = entries[0].bid
-    pinned = state.link_called(state.pinned) if state.pinned else None
-    if pinned is not None and pinned.bid == bid:
-        why = "it was asked for"
-    elif state.pinned is not None:
-        why = f"{state.pinned} was asked for, but is not registered"
-    elif len(entries) == 1:
-        why = "it is the only registered link"
-    else:
-        why = "it is the best registered link in the configured order"
-    if state.carrier is not None and (state.carrier.bid, state.carrier.why) == (bid, why):
-        return state
-    since_at = state.carrier.since_at if state.carrier is not None and state.carrier.bid == bid else now
-    return replace(state, carrier=Carrier(bid, since_at, why))
+def _ike(before: State, after: State) -> list[Command]:
+    """What becomes of the IKE SA when the home agent has answered."""
+    endpoint = after.registration.endpoint
+    if endpoint is None or endpoint is before.registration.endpoint:
+        return []
+    return [MoveIke(endpoint.care_of) if endpoint.moved else ReestablishIke(endpoint.care_of)]
 
 
 def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
@@ -231,7 +353,9 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
         case BindingAcknowledgement():
             registered, result = acknowledge(state.registration, state.settings, packet, message, now)
             state = replace(state, registration=registered)
-            return _ignore(state, result.value, None, now) if isinstance(result, Problem) else (state, [])
+            if isinstance(result, Problem):
+                return _ignore(state, result.value, None, now)
+            return replace(state, probing=probing.heard(state.probing, packet.destination, now)), []
         case BindingRefreshRequest(options):
             bids = {option.bid for option in options if isinstance(option, BindingIdentifier)}
             return replace(state, registration=bindings.refresh(state.registration, bids, now)), []

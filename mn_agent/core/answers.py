@@ -8,9 +8,10 @@ from math import inf
 from mip6 import auth
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, lifetime_seconds
-from mip6.wire.options import BindingIdentifier, BindingRefreshAdvice, MessageReplayProtection
-from mip6.wire.registry import Status
-from mn_agent.core.bindings import Binding, Purpose, Refusal, Registration, Update, enter
+from mip6.wire.options import BindingIdentifier, BindingRefreshAdvice, FlowIdentification, MessageReplayProtection
+from mip6.wire.registry import BindingAcknowledgementFlag, Status
+from mn_agent.core import flow_bindings
+from mn_agent.core.bindings import Binding, Endpoint, Purpose, Refusal, Registration, Update, enter
 from mn_agent.core.settings import Settings
 
 REFRESH_FRACTION = 0.8
@@ -93,7 +94,9 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
     results = {option.bid: option.status for option in answer.options if isinstance(option, BindingIdentifier)}
     if update.identified and not results:
         # RFC 5648 section 5.7: a home agent without the extension, which may have made a plain binding of it
-        registration = replace(_forget(registration, registration.entries), multiple=False)
+        registration = replace(
+            _forget(registration, registration.entries), multiple=False, flows=flow_bindings.forget(registration.flows)
+        )
         if update.lifetime == 0:
             return _resynchronise(registration)
         own = {bid: wanted for bid, wanted in update.bindings.items() if wanted.care_of == update.source}
@@ -105,17 +108,37 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
         settled = tuple(rest for one in earlier if (rest := _rest(one, update, done)).bindings)
         registration = replace(registration, unanswered=settled + later)
         registration = _done(registration, update.purpose) if len(done) == len(statuses) else registration
+        registration = _flows_answered(registration, update, answer, is_last=not later, now=now)
     if update.lifetime == 0:
         return _forget(registration, done)
     if done and (update.overwrite or not update.identified):
         others = registration.entries.keys() - update.bindings.keys()
         registration = replace(_forget(registration, others), overwrite=False)
+    if done and update.key_mobility:
+        (wanted,) = update.bindings.values()
+        moved = bool(answer.flags & BindingAcknowledgementFlag.KEY_MANAGEMENT_MOBILITY)
+        registration = replace(registration, endpoint=Endpoint(wanted.care_of, moved))
     for bid, status in statuses.items():
         if bid not in done:
             registration = _refused(registration, bid, status, now)
         elif not any(_takes_away(one, bid) for one in later):  # or else it may be gone again already
             registration = _accepted(registration, update, bid, answer, now)
     return registration
+
+
+def _flows_answered(
+    registration: Registration, update: Update, answer: BindingAcknowledgement, *, is_last: bool, now: float
+) -> Registration:
+    """What the answer to an update that was taken says of flows."""
+    if update.told is None:
+        return registration
+    answers = [option for option in answer.options if isinstance(option, FlowIdentification)]
+    if update.told.described and not answers:
+        # RFC 6089 section 5.2.6: a home agent without the extension
+        return replace(registration, flow_bindings=False, flows=flow_bindings.forget(registration.flows))
+    retry_at = now + REFUSAL_RETRY_S
+    flows = flow_bindings.acknowledged(registration.flows, update.told, answers, is_last=is_last, retry_at=retry_at)
+    return replace(registration, flows=flows)
 
 
 def _status(update: Update, results: Mapping[int, int], answer: BindingAcknowledgement, bid: int) -> int:
@@ -135,7 +158,7 @@ def _rest(earlier: Update, update: Update, done: Set[int]) -> Update:
     """What of an earlier update is still open when a later one has been accepted for some bindings."""
     replaces_all = update.overwrite or not update.identified
     rest = {bid: wanted for bid, wanted in earlier.bindings.items() if bid not in done and not replaces_all}
-    return replace(earlier, bindings=rest, overwrite=False)
+    return replace(earlier, bindings=rest, overwrite=False, told=None)
 
 
 def _change(registration: Registration, bid: int, **changes: object) -> Registration:
@@ -212,7 +235,8 @@ def _refused(registration: Registration, bid: int, status: int, now: float) -> R
             return _change(registration, bid, refusal=Refusal(status, inf))  # our own fault: no use in repeating it
         case _ if status in _DO_NOT_SEND:
             if status in _NOT_OUR_HOME_AGENT:
-                registration = _forget(registration, registration.entries)
+                flows = flow_bindings.forget(registration.flows)
+                registration = replace(_forget(registration, registration.entries), flows=flows)
             # The home address is somebody else's for good (RFC 6275 section 11.7.1); the rest can be put right
             pause_s = inf if status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED else DO_NOT_SEND_S
             return replace(registration, refusal=Refusal(status, now + pause_s))

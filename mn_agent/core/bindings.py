@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from mip6.wire.messages import lifetime_seconds
+from mn_agent.core import flow_bindings
+from mn_agent.core.flow_bindings import NOTHING, FlowList, Told
 
 LATE_ANSWER_S = 64.0
 """How long an answer to a deregistration may take and still count."""
@@ -169,11 +171,24 @@ class Deregister:
 
 
 @dataclass(frozen=True, slots=True)
+class TellFlows:
+    """What has changed of the flows; the bindings stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveEndpoint:
+    """The end point of IKEv2, to a binding that the home agent has already."""
+
+    bid: int
+    care_of: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """All bindings, for good."""
 
 
-Purpose: TypeAlias = Register | Refresh | Plain | Deregister | Leave
+Purpose: TypeAlias = Register | Refresh | Plain | Deregister | TellFlows | MoveEndpoint | Leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +216,20 @@ class Update:
     """Whether it carries binding identifiers."""
     overwrite: bool
     sent_at: float
+    key_mobility: bool = False
+    """Whether it asks the home agent to move the IKE SA to its care-of address (flag K)."""
+    told: Told | None = NOTHING
+    """What it says of flows; None when a later update has been accepted, which says it all anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The care-of address of IKEv2 that the home agent acknowledged, and whether it moved the IKE SA there (RFC 6275
+    section 10.3.1); otherwise it has to be established anew.
+    """
+
+    care_of: IPv6Address
+    moved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +249,14 @@ class Registration:
     """The home agent takes several care-of addresses."""
     bulk: bool = True
     """The home agent takes several bindings in one update."""
+    flows: FlowList = field(default_factory=dict)
+    flow_bindings: bool = True
+    """The home agent binds flows."""
+    key_mobility: bool = False
+    """Our IKE SA can move to another care-of address."""
+    endpoint_wanted: int | None = None
+    """The binding whose care-of address is to be that of IKEv2."""
+    endpoint: Endpoint | None = None
     leaving: bool = False
     refusal: Refusal | None = None
     """The home agent does not want to serve us at all ("do not send", RFC 6275 section 11.1)."""
@@ -267,6 +304,7 @@ def expire(registration: Registration, now: float) -> Registration:
             entries=entries,
             refusal=None if refusal and refusal.retry_at <= now else refusal,
             unanswered=tuple(update for update in registration.unanswered if _answered_until_at(update) > now),
+            flows=flow_bindings.expire(registration.flows, now),
         ),
         now,
     )
@@ -276,6 +314,7 @@ def ends_at(registration: Registration) -> float:
     """When something runs out next; infinity for never."""
     moments = [registration.refusal.retry_at] if registration.refusal else []
     moments += [_answered_until_at(update) for update in registration.unanswered]
+    moments += [flow.refusal.retry_at for flow in registration.flows.values() if flow.refusal]
     for entry in registration.entries.values():
         moments += [entry.claimed_until_at] if entry.claimed_until_at else []
         moments += [entry.refusal.retry_at] if entry.refusal else []
@@ -300,15 +339,14 @@ def refresh(registration: Registration, bids: Collection[int], now: float) -> Re
 
 
 def carrying(registration: Registration) -> list[Entry]:
-    """Entries over which traffic may flow, the preferred first: those the home agent accepts packets from. A home
-    agent with a single binding accepts the new care-of address as soon as it has the update, which left before.
+    """Entries over which traffic may flow as far as the home agent is concerned: it accepts packets from them. One with
+    a single binding accepts the new care-of address as soon as it has the update, which left before.
     """
-    found = [
+    return [
         entry
         for entry in registration.entries.values()
-        if entry.wanted is not None and (entry.binding is not None or _is_plain_and_sent(registration, entry))
+        if entry.binding is not None or _is_plain_and_sent(registration, entry)
     ]
-    return sorted(found, key=by_priority)
 
 
 def _is_plain_and_sent(registration: Registration, entry: Entry) -> bool:

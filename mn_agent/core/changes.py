@@ -1,8 +1,9 @@
 """What to tell people about a step: the difference between two states."""
 
 from collections.abc import Iterator
+from enum import IntEnum
 
-from mip6.wire.registry import Status
+from mip6.wire.registry import FlowStatus, Status
 from mn_agent.core.bindings import EntryState
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.state import State
@@ -10,13 +11,23 @@ from mn_agent.core.state import State
 
 def status_text(status: int) -> str:
     """A Binding Acknowledgement's status for people."""
-    known = {member.value: member.name.replace("_", " ").lower() for member in Status}
+    return _text(Status, status)
+
+
+def flow_status_text(status: int) -> str:
+    """The home agent's no to a flow, for people."""
+    return f"the home agent does not bind it: {_text(FlowStatus, status)}"
+
+
+def _text(kind: type[IntEnum], status: int) -> str:
+    known = {member.value: member.name.replace("_", " ").lower() for member in kind}
     return f"{known.get(status, 'unknown status')} ({status})"
 
 
 def changes(before: State, after: State) -> list[Notice]:
     """One notice for everything that is now different and that people want to know."""
-    return [*_links(before, after), *_bindings(before, after), *_service(before, after), *_troubles(before, after)]
+    parts = (_links, _paths, _bindings, _service, _traffic, _troubles)
+    return [notice for part in parts for notice in part(before, after)]
 
 
 def _name(state: State, bid: int) -> str:
@@ -63,12 +74,45 @@ def _service(before: State, after: State) -> Iterator[Notice]:
             yield Notice(NoticeKind.SERVED_AGAIN, "asking the home agent again")
     if before.registration.multiple and not after.registration.multiple:
         yield Notice(NoticeKind.SINGLE_CARE_OF_ADDRESS, "the home agent takes a single care-of address")
-    old, new = before.carrier, after.carrier
-    if new is None and old is not None:
+    if before.registration.flow_bindings and not after.registration.flow_bindings:
+        yield Notice(NoticeKind.FLOW, "the home agent binds no flows: what it sends takes the default's link")
+    if before.flows.name != after.flows.name:
+        yield Notice(NoticeKind.POLICY, f"policy {after.flows.name}: {after.flows.policy.description}")
+
+
+def _paths(before: State, after: State) -> Iterator[Notice]:
+    for bid, link in after.links.items():
+        was, now = before.is_dead(bid), after.is_dead(bid)
+        if now and not was:
+            text = f"{link.name}: the path is dead, the home agent is reached over other links only"
+            yield Notice(NoticeKind.PATH, text, link.name)
+        elif was and not now:
+            yield Notice(NoticeKind.PATH, f"{link.name}: the path is alive again", link.name)
+
+
+def _traffic(before: State, after: State) -> Iterator[Notice]:
+    old, new = before.decision, after.decision
+    if new.default is None and old.default is not None:
         yield Notice(NoticeKind.CARRIER, "no link carries traffic")
-    elif new is not None and (old is None or old.bid != new.bid):
-        name = _name(after, new.bid)
-        yield Notice(NoticeKind.CARRIER, f"{name} carries the traffic: {new.why}", name)
+    elif new.default is not None and (old.default is None or old.default.bids != new.default.bids):
+        name = _name(after, new.default.bids[0])
+        yield Notice(NoticeKind.CARRIER, f"{name} carries the traffic: {new.default.why}", name)
+    for flow, choice in new.flows.items():
+        was = old.flows.get(flow)
+        if was is not None and was.bids != choice.bids:
+            names = ", ".join(_name(after, bid) for bid in choice.bids)
+            yield Notice(NoticeKind.FLOW, f"flow {flow}: {names} carries it: {choice.why}", names)
+    for fid, entry in after.registration.flows.items():
+        known = before.registration.flows.get(fid)
+        if entry.refusal is not None and (known is None or known.refusal is None):
+            yield Notice(NoticeKind.FLOW, f"flow {_flow_name(after, fid)}: {flow_status_text(entry.refusal.status)}")
+    if new.ike is not None and (old.ike is None or old.ike.bids != new.ike.bids):
+        name = _name(after, new.ike.bids[0])
+        yield Notice(NoticeKind.IKE, f"{name} has the care-of address for IKEv2: {new.ike.why}", name)
+
+
+def _flow_name(state: State, fid: int) -> str:
+    return next((one.rule.name for one in state.flows.selected if one.fid == fid), str(fid))
 
 
 def _troubles(before: State, after: State) -> Iterator[Notice]:

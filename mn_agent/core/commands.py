@@ -7,6 +7,7 @@ from typing import TypeAlias
 from mip6.reception import IcmpError
 from mip6.wire.extension import Packet
 from mn_agent.core.notices import Notice
+from mn_agent.core.probing import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,36 @@ class ForgetNeighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class SendProbe:
+    """Send an echo request to the home agent."""
+
+    probe: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class CountTraffic:
+    """Look which links have had traffic since the last time, and say so by TrafficCounted."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveIke:
+    """The home agent has moved its end of the IKE SA: ours is now this care-of address (RFC 4877 section 7.4)."""
+
+    care_of: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class ReestablishIke:
+    """The home agent cannot move the IKE SA: make a new one from this care-of address (RFC 5648 section 9.1)."""
+
+    care_of: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Tell whoever listens, and the log."""
 
     notice: Notice
 
 
-Command: TypeAlias = Send | SendIcmp | ForgetNeighbour | Tell
+Command: TypeAlias = Send | SendIcmp | ForgetNeighbour | SendProbe | CountTraffic | MoveIke | ReestablishIke | Tell

@@ -1,10 +1,12 @@
 """Everything that can happen to the agent."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mn_agent.core.flows import Flows
 from mn_agent.core.interfaces import Snapshot
 
 
@@ -37,11 +39,46 @@ class Tick:
     """The deadline has come."""
 
 
+class Subject(Enum):
+    """What somebody wants on a link."""
+
+    ALL = "all"
+    FLOW = "flow"
+    IKE = "ike"
+
+
 @dataclass(frozen=True, slots=True)
 class SwitchRequested:
-    """Somebody wants the traffic on this link; None gives the choice back to the configured order."""
+    """Somebody wants all traffic, a flow or IKEv2 on this link; None gives the choice back to the policy. `flow`: the
+    name of the flow.
+    """
 
     link: str | None
+    subject: Subject = Subject.ALL
+    flow: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChosen:
+    """Another policy, ready for use, or the same one read again. `by_people`: it is to be remembered."""
+
+    flows: Flows
+    by_people: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EchoReceived:
+    """The home agent answered a probe."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficCounted:
+    """Links over which tunnelled packets arrived, and over which some left, since the last count."""
+
+    arrived: frozenset[int]
+    left: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +94,15 @@ class StopRequested:
     """Deregister, then stop."""
 
 
-Event: TypeAlias = InterfacesChanged | PacketReceived | IcmpReceived | Tick | SwitchRequested | Refused | StopRequested
+Event: TypeAlias = (
+    InterfacesChanged
+    | PacketReceived
+    | IcmpReceived
+    | Tick
+    | SwitchRequested
+    | PolicyChosen
+    | EchoReceived
+    | TrafficCounted
+    | Refused
+    | StopRequested
+)

@@ -1,11 +1,14 @@
 """What the mobile node wants in the kernel (docs/architecture.md, "The data plane").
 
-Packets from the home address get a mark, which leads them into a table whose default route tunnels to the home agent.
-The tunnelled packet keeps the mark, which leads it into a second table: the way to the home agent over the link that
-carries the traffic. To move the traffic, these two routes are replaced, and nothing else.
+Packets from the home address get a mark. A flow's has one bit for each link that carries it, the default traffic's has
+a bit of its own. The mark leads into a table whose default route tunnels to the home agent; the tunnelled packet keeps
+it, and so finds a second table, which has the way to the home agent over that link. To move the default traffic, two
+routes are replaced; to move a flow, the rule that marks it.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 
 from mip6.kernel import (
     ANYWHERE,
@@ -13,16 +16,17 @@ from mip6.kernel import (
     LOCAL_TABLE,
     MAIN_TABLE,
     Address,
-    Element,
     Encapsulate,
     Kernel,
     Mark,
     Route,
     Rule,
-    Table,
     decapsulation_route,
+    host,
     tunnel_route_mtu,
 )
+from mip6.table import Chain, Element, Elements, Set, Table
+from mn_agent.core.flows import chain_name
 from mn_agent.core.links import Link
 from mn_agent.core.settings import Home
 from mn_agent.core.state import State
@@ -31,60 +35,100 @@ TABLE_NAME = "monami6"
 
 # Routes are put in the order of their tables, and the second decides which link a packet takes: it must not wait
 DECAPSULATION_TABLE, OUTER_TABLE, TUNNEL_TABLE = 14600, 14601, 14602
+OUTER_TABLES, TUNNEL_TABLES = 14610, 14620
+"""The same for the flows of a link: these plus its slot."""
 LINK_TABLES = 14700
 """Table of a link: this plus its binding identifier."""
 
 _DECAPSULATION = decapsulation_route(DECAPSULATION_TABLE, DELIVER, LOCAL_TABLE)
 
 MARK_MASK = 0xFF000000
-DEFAULT_MARK = Mark(0x01000000, MARK_MASK)
+_KEEP = 0xFFFFFFFF ^ MARK_MASK
+_DEFAULT_BIT = 0x80000000
+_SLOTS = 7
 
 # Ours come first, right behind the kernel's own rule for local addresses: programs that let the kernel choose a place
 # for their rules (wg-quick) stay behind them. But a route that such a program adds beats our default route.
 _FIRST, _BEHIND_OTHERS, _LAST = 0, 32764, 32765
+# A tunnelled packet must not go into the tunnel again, so its rules come before those that lead there; those of flows
+# come before the default's
+_OUTER, _OUTER_DEFAULT, _TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(1, 7)
+
+_DIRECTIONS = ("up", "down")
+STATIC_COUNTERS = frozenset(("tunnelled", "not_from_home_agent"))
+
+
+def slot_bit(slot: int) -> int:
+    """In the mark of a packet: that it goes over the link with this slot."""
+    return 0x01000000 << slot
+
+
+def counter_name(what: str, bid: int, direction: str) -> str:
+    """`what`: `link` for all tunnelled packets, `default`, or a flow's chain. `direction`: up or down."""
+    return f"{what}_{bid}_{direction}"
 
 
 def wanted_kernel(state: State) -> Kernel:
     """The kernel state that fits the agent's."""
-    carrier = state.links[state.carrier.bid] if state.carrier else None
+    carrier = state.carrier
     links = list(state.links.values())
+    home = state.settings.home
+    flowing = [link for link in links if state.flows.policy.flow and link.bid in state.slots]
     return Kernel(
-        addresses=frozenset((Address(state.settings.home.address),)),
-        rules=(*_tunnel_rules(state.settings.home, carrier), *_link_rules(links)),
-        routes=frozenset((_DECAPSULATION, *_tunnel_routes(state.settings.home, carrier), *_link_routes(links))),
+        addresses=frozenset((Address(home.address),)),
+        rules=(*_tunnel_rules(state, flowing, carrier), *_link_rules(links)),
+        routes=frozenset(
+            (_DECAPSULATION, *_tunnel_routes(home, carrier), *_flow_routes(state, flowing), *_link_routes(links))
+        ),
         table=_table(state),
     )
 
 
-def _tunnel_rules(home: Home, carrier: Link | None) -> list[Rule]:
-    rules = [
-        Rule(_FIRST, DECAPSULATION_TABLE, destination=DELIVER),
-        # A tunnelled packet must not go into the tunnel again, so this one comes before the next
-        Rule(_FIRST, OUTER_TABLE, destination=home.agent, mark=DEFAULT_MARK, ip_protocol=41, order=1),
-        Rule(_FIRST, TUNNEL_TABLE, mark=DEFAULT_MARK, order=2),
-        Rule(_FIRST, TUNNEL_TABLE, source=home.address, order=3),
-    ]
+def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> Iterator[Rule]:
+    agent, default = host(state.settings.home.agent), Mark(_DEFAULT_BIT, _DEFAULT_BIT)
+    yield Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER))
+    for slot in sorted(state.slots[link.bid] for link in flowing):
+        mark = Mark(slot_bit(slot), slot_bit(slot))
+        yield Rule(_FIRST, OUTER_TABLES + slot, destination=agent, mark=mark, ip_protocol=41, order=_OUTER)
+    yield Rule(_FIRST, OUTER_TABLE, destination=agent, mark=default, ip_protocol=41, order=_OUTER_DEFAULT)
+    for slot in sorted(state.slots[link.bid] for link in flowing):
+        yield Rule(_FIRST, TUNNEL_TABLES + slot, mark=Mark(slot_bit(slot), slot_bit(slot)), order=_TUNNEL)
+    yield Rule(_FIRST, TUNNEL_TABLE, mark=default, order=_TUNNEL_DEFAULT)
+    yield Rule(_FIRST, TUNNEL_TABLE, source=host(state.settings.home.address), order=_HOME)
     if carrier is not None:
-        rules += [
-            # What has a better way than a default route keeps it: neighbours on the link, other tunnels
-            Rule(_BEHIND_OTHERS, MAIN_TABLE, suppress_prefix_length=0, local_only=True),
-            Rule(_LAST, TUNNEL_TABLE, local_only=True),
-        ]
-    return rules
+        # What has a better way than a default route keeps it: neighbours on the link, other tunnels
+        yield Rule(_BEHIND_OTHERS, MAIN_TABLE, suppress_prefix_length=0, local_only=True)
+        yield Rule(_LAST, TUNNEL_TABLE, local_only=True)
 
 
 def _tunnel_routes(home: Home, carrier: Link | None) -> list[Route]:
     if carrier is None:
         return [Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
-    tunnel = Route(
-        TUNNEL_TABLE,
+    return [_tunnel(home, carrier, TUNNEL_TABLE), _way(carrier, OUTER_TABLE)]
+
+
+def _tunnel(home: Home, link: Link, table: int) -> Route:
+    return Route(
+        table,
         ANYWHERE,
-        interface=carrier.index,
+        interface=link.index,
         source=home.address,
-        mtu=tunnel_route_mtu(carrier.mtu),
+        mtu=tunnel_route_mtu(link.mtu),
         tunnel=Encapsulate(home.agent),
     )
-    return [tunnel, Route(OUTER_TABLE, ANYWHERE, interface=carrier.index, gateway=carrier.router)]
+
+
+def _way(link: Link, table: int) -> Route:
+    return Route(table, ANYWHERE, interface=link.index, gateway=link.router)
+
+
+def _flow_routes(state: State, flowing: list[Link]) -> Iterator[Route]:
+    """Those of a link without carrier stay: its loss is not the moment for housekeeping."""
+    for link in flowing:
+        if link.up and link.has_router:
+            slot = state.slots[link.bid]
+            yield _tunnel(state.settings.home, link, TUNNEL_TABLES + slot)
+            yield _way(link, OUTER_TABLES + slot)
 
 
 def _link_rules(links: list[Link]) -> list[Rule]:
@@ -93,7 +137,7 @@ def _link_rules(links: list[Link]) -> list[Rule]:
     What a link without carrier has is left where it is: its loss is not the moment for housekeeping.
     """
     addresses = [(link, address) for link in links for address in sorted(link.addresses)]
-    return [Rule(_FIRST, LINK_TABLES + link.bid, source=address, order=4) for link, address in addresses]
+    return [Rule(_FIRST, LINK_TABLES + link.bid, source=host(address), order=_LINKS) for link, address in addresses]
 
 
 def _link_routes(links: list[Link]) -> list[Route]:
@@ -102,52 +146,134 @@ def _link_routes(links: list[Link]) -> list[Route]:
         if not link.up or not link.has_router:
             continue
         table = LINK_TABLES + link.bid
-        routes.append(Route(table, ANYWHERE, interface=link.index, gateway=link.router))
+        routes.append(_way(link, table))
         routes += [Route(table, prefix, interface=link.index) for prefix in link.prefixes]
     return routes
 
 
 def _table(state: State) -> Table:
-    home = state.settings.home
+    static = _static(state.settings.home)
+    links = list(state.links.values())
+    found = state.flows.found
+    sets, chains, counters = {**static.sets, **found.sets}, dict(static.chains), set(STATIC_COUNTERS)
+    elements: dict[str, Elements] = {
+        **found.elements,
+        "care_of": frozenset(address for link in links for address in link.addresses),
+        "source": _sources(state),
+        "copy_router": {},
+        "copy_device": {},
+    }
+    for what, direction in product(("link", "default"), _DIRECTIONS):
+        elements[f"{what}_{direction}"] = {link.index: _quoted(what, link, direction) for link in links}
+        counters.update(counter_name(what, link.bid, direction) for link in links)
+    if state.flows.policy.flow:
+        elements["copy_router"] = {
+            slot_bit(state.slots[link.bid]): link.router or state.settings.home.agent
+            for link in links
+            if link.bid in state.slots
+        }
+        elements["copy_device"] = {
+            slot_bit(state.slots[link.bid]): link.index for link in links if link.bid in state.slots
+        }
+    for place, rule in enumerate(state.flows.policy.flow):
+        what, choice = chain_name(place), state.decision.flows.get(rule.name)
+        chains[what] = _flow_chain(state, what, choice.bids if choice is not None else ())
+        sets[f"{what}_down"] = _COUNTERS_BY_INTERFACE
+        elements[f"{what}_down"] = {link.index: _quoted(what, link, "down") for link in links}
+        counters.update(counter_name(what, link.bid, direction) for link in links for direction in _DIRECTIONS)
+    chains["from_home"] = Chain((*found.from_mobile_node, f"meta mark set meta mark & {_KEEP:#x} | {_DEFAULT_BIT:#x}"))
+    chains["to_home"] = Chain((*found.to_mobile_node, "counter name meta iif map @default_down"))
+    return Table(TABLE_NAME, sets, elements, frozenset(counters), chains)
+
+
+_COUNTERS_BY_INTERFACE = Set("map", "type iface_index : counter;")
+
+
+def _quoted(what: str, link: Link, direction: str) -> str:
+    return f'"{counter_name(what, link.bid, direction)}"'
+
+
+def _sources(state: State) -> dict[Element, Element]:
+    """The outer source of what leaves by an interface."""
     sources: dict[Element, Element] = {link.index: link.address for link in state.links.values() if link.address}
     for entry in state.registration.entries.values():
         address = state.source_address(entry)
         if address is not None:
             sources[state.links[entry.bid].index] = address
-    usable = frozenset[Element](address for link in state.links.values() for address in link.addresses)
-    return Table(TABLE_NAME, _definition(home), {"care_of": usable, "source": sources})
+    return sources
+
+
+def _flow_chain(state: State, what: str, bids: tuple[int, ...]) -> Chain:
+    """Counts a flow's packet, and marks it if it is on its way out. Should none of its links be there, the packet goes
+    where the default traffic goes.
+    """
+    known = [bid for bid in bids if bid in state.slots]
+    bits = _DEFAULT_BIT | sum(slot_bit(state.slots[bid]) for bid in known)
+    counted = "".join(f"counter name {counter_name(what, bid, 'up')} " for bid in known)
+    return Chain(
+        (
+            f"meta iif != 0 counter name meta iif map @{what}_down return",
+            "meta iif != 0 return",
+            f"{counted}meta mark set meta mark & {_KEEP:#x} | {bits:#x}",
+        )
+    )
 
 
 @lru_cache(1)
-def _definition(home: Home) -> str:
-    """What passes and what is marked.
+def _static(home: Home) -> Table:
+    """What is there whatever the links and flows.
 
     prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); packets
     tunnelled to us are taken only from the home agent (RFC 6275 section 11.3.3) and sent to be decapsulated.
-    output: packets from the home address are marked. postrouting: the kernel chose the outer source; if it has several
-    to choose from it takes any, and this puts the registered one there.
+    output, input: packets from the home address are marked, those to it are counted. postrouting: the kernel chose the
+    outer source; if it has several to choose from it takes any, and this puts the registered one there. A flow that
+    goes over several links has taken the first by its lowest bit: each other bit makes a copy.
     """
-    keep = 0xFFFFFFFF ^ MARK_MASK
-    return f"""
-  counter tunnelled {{ }}
-  counter not_from_home_agent {{ }}
-  set care_of {{ typeof ip6 daddr; }}
-  map source {{ typeof oif : ip6 saddr; }}
-  chain prerouting {{
-    type filter hook prerouting priority raw; policy accept;
-    ip6 saddr {home.agent} ip6 nexthdr 43 @nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00
-    ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address
-  }}
-  chain for_home_address {{
-    ip6 saddr != {home.agent} counter name not_from_home_agent drop
-    counter name tunnelled ip6 daddr set {DELIVER}
-  }}
-  chain output {{
-    type route hook output priority mangle; policy accept;
-    ip6 saddr {home.address} meta mark set meta mark & {keep:#x} | {DEFAULT_MARK.value:#x}
-  }}
-  chain postrouting {{
-    type filter hook postrouting priority mangle; policy accept;
-    ip6 nexthdr 41 ip6 daddr {home.agent} meta mark & {MARK_MASK:#x} != 0 ip6 saddr set oif map @source
-  }}
-"""
+    mark = f"meta mark & {MARK_MASK:#x}"
+    copies = (
+        f"meta mark & {slot_bit(s):#x} != 0 meta mark & {slot_bit(s) - slot_bit(0):#x} != 0 "
+        f"dup to meta mark & {slot_bit(s):#x} map @copy_router device meta mark & {slot_bit(s):#x} map @copy_device"
+        for s in range(1, _SLOTS)
+    )
+    return Table(
+        TABLE_NAME,
+        sets={
+            "care_of": Set("set", "typeof ip6 daddr;"),
+            "source": Set("map", "typeof oif : ip6 saddr;"),
+            "link_up": _COUNTERS_BY_INTERFACE,
+            "link_down": _COUNTERS_BY_INTERFACE,
+            "default_up": _COUNTERS_BY_INTERFACE,
+            "default_down": _COUNTERS_BY_INTERFACE,
+            "copy_router": Set("map", "type mark : ipv6_addr;"),
+            "copy_device": Set("map", "type mark : iface_index;"),
+        },
+        chains={
+            "prerouting": Chain(
+                (
+                    f"ip6 saddr {home.agent} ip6 nexthdr 43 @nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
+                    f"ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address",
+                ),
+                "type filter hook prerouting priority raw; policy accept;",
+            ),
+            "for_home_address": Chain(
+                (
+                    f"ip6 saddr != {home.agent} counter name not_from_home_agent drop",
+                    "counter name meta iif map @link_down",
+                    f"counter name tunnelled ip6 daddr set {DELIVER}",
+                )
+            ),
+            "output": Chain(
+                (f"ip6 saddr {home.address} jump from_home",),
+                "type route hook output priority mangle; policy accept;",
+            ),
+            "input": Chain(
+                (f"ip6 daddr {home.address} jump to_home",),
+                "type filter hook input priority mangle; policy accept;",
+            ),
+            "postrouting": Chain(
+                (f"ip6 nexthdr 41 ip6 daddr {home.agent} {mark} != 0 jump tunnelled_out",),
+                "type filter hook postrouting priority mangle; policy accept;",
+            ),
+            "tunnelled_out": Chain((*copies, "counter name meta oif map @link_up", "ip6 saddr set oif map @source")),
+        },
+    )

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
+from typing import Protocol, TypeVar
 
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 from mn_agent.core.settings import LinkSettings, Settings
+
+METERED_KIND = "lte"
+"""Links of this kind are metered unless the configuration says otherwise."""
 
 _UNIQUE_LOCAL = IPv6Network("fc00::/7")
 
@@ -29,6 +33,8 @@ class Link:
     address: IPv6Address | None = None
     """What `care_of` is or will be when the problem is over."""
     care_of_until_at: float = inf
+    temporary: bool = False
+    """Whether `care_of` is an address that will not stay (RFC 8981)."""
     problem: str = ""
     up: bool = True
     carries: bool = True
@@ -38,6 +44,34 @@ class Link:
     """Next hop; None for a point-to-point link, or without any."""
     prefixes: tuple[IPv6Network, ...] = ()
     mtu: int = 1500
+    metered: bool = False
+
+
+class Named(Protocol):
+    """What has a link's names."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def interface(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+
+_NamedT = TypeVar("_NamedT", bound=Named)
+
+
+def called(name: str | None, links: Iterable[_NamedT]) -> _NamedT | None:
+    """The link with this name, interface name, or kind if only one has it."""
+    known = list(links)
+    for found in (
+        [link for link in known if link.name == name],
+        [link for link in known if link.interface == name],
+        [link for link in known if link.kind == name],
+    ):
+        if len(found) == 1:
+            return found[0]
+    return None
 
 
 def find_links(
@@ -87,16 +121,18 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         default=None,
     )
     problem = _problem(interface, best)
+    kind = (named.kind if named else None) or interface.kind
     works = best is not None and not problem
     return Link(
         bid=bid,
         name=(named.name if named else None) or interface.name,
-        kind=(named.kind if named else None) or interface.kind,
+        kind=kind,
         index=interface.index,
         interface=interface.name,
         care_of=best.address if best and works else None,
         address=best.address if best else None,
         care_of_until_at=best.valid_until_at if best and works else inf,
+        temporary=best is not None and best.temporary,
         problem=problem,
         up=interface.up,
         carries=interface.up and interface.carrier and interface.running and bool(interface.routers),
@@ -105,6 +141,7 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         router=interface.routers[0] if interface.routers else None,
         prefixes=interface.prefixes,
         mtu=interface.mtu,
+        metered=named.metered if named and named.metered is not None else kind == METERED_KIND,
     )
 
 

@@ -1,30 +1,38 @@
-"""Which link is better than which."""
+"""How the home agent gets to know which link we prefer: BID-PRI (RFC 6089 section 4.1)."""
 
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 
-from mn_agent.core.links import Link
-from mn_agent.core.settings import LinksSettings
+from mn_agent.core.policy import Decision, View, place
+from mn_agent.core.policy_file import Policy
 
-PINNED_PRIORITY = 1
-_WORST_PRIORITY = 127
-_LINKS_PER_RANK = 8
-
-
-def rank(link: Link, settings: LinksSettings) -> int:
-    """Place of the link in the operator's list; behind its end when not listed."""
-    for place, pattern in enumerate(settings.prefer):
-        if pattern in (link.name, link.kind) or fnmatchcase(link.interface, pattern):
-            return place
-    return len(settings.prefer)
+FIRST_PRIORITY = 1
+_LINKS_PER_PLACE = 8
+_LAST_PLACE = 6
+_WAITS = 64
 
 
-def priority(link: Link, settings: LinksSettings, *, is_pinned: bool) -> int:
-    """BID-PRI of the link, 1 to 127, lower is better (RFC 6089 section 4.1).
+def priorities(policy: Policy, order: Sequence[str], views: Sequence[View], decision: Decision) -> Mapping[int, int]:
+    """BID-PRI of each link, 1 to 127, lower is better.
 
-    It depends on nothing but the link and what people decided: when some other link comes or goes, no priority
-    changes, and the home agent falls back to the next best by itself. `is_pinned`: somebody asked for this link.
+    A link's number depends on nothing but the link, as far as possible: when some other link comes or goes it stays,
+    and the home agent falls back to the next best by itself. A link that has to prove itself first stands behind those
+    that have; and if the default's link is not the first by these numbers, it gets the number that is.
     """
-    if is_pinned:
-        return PINNED_PRIORITY
-    wanted = PINNED_PRIORITY + 1 + _LINKS_PER_RANK * rank(link, settings) + (link.bid - 1) % _LINKS_PER_RANK
-    return min(wanted, _WORST_PRIORITY)
+    numbers = {view.bid: _number(policy, order, view, waits=_waits(policy, view, decision)) for view in views}
+    carrier = decision.default.bids[0] if decision.default is not None else None
+    if carrier in numbers and any(view.works and numbers[view.bid] < numbers[carrier] for view in views):
+        return {**numbers, carrier: FIRST_PRIORITY}
+    return numbers
+
+
+def _number(policy: Policy, order: Sequence[str], view: View, *, waits: bool) -> int:
+    listed = min(place(policy, order, view), _LAST_PLACE)
+    number = FIRST_PRIORITY + 1 + _LINKS_PER_PLACE * listed + (view.bid - 1) % _LINKS_PER_PLACE
+    return number + _WAITS if waits else number
+
+
+def _waits(policy: Policy, view: View, decision: Decision) -> bool:
+    """Or will have to, when it works again."""
+    record = decision.records.get(view.bid)
+    will_wait = record is not None and record.failures > 0 and not view.works and policy.links.return_after_s > 0
+    return will_wait or view.bid in decision.waiting

@@ -9,7 +9,7 @@ the home agent refuse the slower one. Hence one update is outstanding at a time;
 lost) overtakes, and what is slow to be answered gives way after `PATIENCE_S`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from ipaddress import IPv6Address
 from math import inf
@@ -21,17 +21,20 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingUpdate, lifetime_seconds, lifetime_units
 from mip6.wire.options import BindingIdentifier, MessageReplayProtection, MobileNodeIdentifier, Option
 from mip6.wire.registry import BindingUpdateFlag, IdentifierSubtype
+from mn_agent.core import flow_bindings
 from mn_agent.core.bindings import (
     Attempt,
     Deregister,
     Entry,
     EntryState,
     Leave,
+    MoveEndpoint,
     Plain,
     Purpose,
     Refresh,
     Register,
     Registration,
+    TellFlows,
     Update,
     Wanted,
     by_priority,
@@ -41,6 +44,7 @@ from mn_agent.core.bindings import (
     is_registered_here,
     primary,
 )
+from mn_agent.core.flow_bindings import NOTHING, Told
 from mn_agent.core.settings import Settings
 
 # RFC 6275 section 12
@@ -55,7 +59,13 @@ ROUTINE_UPDATE_RATE = 2
 PATIENCE_S = 1.5
 """How long an update has the home agent's attention for itself: a home agent that still has to check the home address
 answers only after a second."""
-_URGENT = (Deregister, Plain, Leave)
+_URGENT = (Deregister, Plain, MoveEndpoint, Leave)
+
+_FLOW_ROOM = 1280 - 40 - 24 - (12 + 3 + 16 + 24 + 8)
+"""Octets for flows and binding identifiers in a packet of the minimum MTU (RFC 6089 section 6), which also has an IPv6
+header, a Home Address option, and in the update its fixed part, the head of the identity, timestamp, authenticator and
+padding."""
+_IDENTIFIER_OCTETS = 24
 
 
 def purposes(registration: Registration, settings: Settings, now: float) -> list[Purpose]:
@@ -80,6 +90,12 @@ def purposes(registration: Registration, settings: Settings, now: float) -> list
         found += [_register(entry) for entry in due]
     if not bulk_all and not (registration.overwrite and found):
         found += [_register(entry) for entry in unregistered]
+    moving = endpoint(registration)
+    if moving is not None and moving in registered and not registration.overwrite:
+        found.append(MoveEndpoint(moving.bid, moving.target.care_of))
+    if registration.flow_bindings and not registration.overwrite:
+        bids = [entry.bid for entry in registered]
+        found += [TellFlows()] if bids and flow_bindings.is_due(registration.flows, bids) else []
     return found
 
 
@@ -150,6 +166,8 @@ def _update(registration: Registration, settings: Settings, purpose: Purpose, no
     chosen = _chosen(registration, settings, purpose)
     bindings = {entry.bid: entry.target for entry in chosen}
     ends = isinstance(purpose, Deregister | Leave)
+    overwrite = isinstance(purpose, Register | Refresh) and _replaces(registration)
+    identified = not isinstance(purpose, Plain | Leave)
     return Update(
         purpose=purpose,
         sequence=(registration.sequence + 1) & 0xFFFF,
@@ -157,10 +175,36 @@ def _update(registration: Registration, settings: Settings, purpose: Purpose, no
         source=_source(registration, purpose, chosen),
         bindings=MappingProxyType(bindings),
         lifetime=0 if ends else _lifetime(settings, bindings.values(), now),
-        identified=not isinstance(purpose, Plain | Leave),
-        overwrite=isinstance(purpose, Register | Refresh) and _replaces(registration),
+        identified=identified,
+        overwrite=overwrite,
         sent_at=now,
+        key_mobility=_moves_endpoint(registration, chosen) and not ends,
+        told=_told(registration, settings, bindings.keys(), ends=ends, overwrite=overwrite) if identified else NOTHING,
     )
+
+
+def endpoint(registration: Registration) -> Entry | None:
+    """The entry to whose care-of address the IKE SA has still to be moved."""
+    entry = registration.entries.get(registration.endpoint_wanted or 0)
+    if not registration.key_mobility or entry is None or entry.wanted is None:
+        return None
+    there = registration.endpoint.care_of if registration.endpoint else None
+    return entry if entry.target.care_of != there else None
+
+
+def _moves_endpoint(registration: Registration, chosen: list[Entry]) -> bool:
+    """An update about several bindings would not say to which of them."""
+    return registration.key_mobility and [entry.bid for entry in chosen] == [registration.endpoint_wanted]
+
+
+def _told(registration: Registration, settings: Settings, bids: Set[int], *, ends: bool, overwrite: bool) -> Told:
+    """What an update about these bindings says of flows. They may be bound to what there is when it has been taken."""
+    if not registration.flow_bindings:
+        return NOTHING
+    held = {bid for bid, entry in registration.entries.items() if is_registered_here(registration, entry)}
+    there = held - bids if ends else bids if overwrite else held | bids
+    others = len(settings.authentication.identity.encode()) + _IDENTIFIER_OCTETS * len(bids)
+    return flow_bindings.tell(registration.flows, there, _FLOW_ROOM - others)
 
 
 def _replaces(registration: Registration) -> bool:
@@ -176,8 +220,11 @@ def _chosen(registration: Registration, settings: Settings, purpose: Purpose) ->
     """The entries that an update is about."""
     entries = registration.entries
     match purpose:
-        case Register(bid) | Plain(bid):
+        case Register(bid) | Plain(bid) | MoveEndpoint(bid):
             return [entries[bid]]
+        case TellFlows():
+            registered = _registered(registration)
+            return [registered[_tries(registration, purpose) % len(registered)]]
         case Deregister(bids):
             return [entries[bid] for bid in bids]
         case Leave():
@@ -190,14 +237,23 @@ def _chosen(registration: Registration, settings: Settings, purpose: Purpose) ->
             assert_never(purpose)
 
 
+def _registered(registration: Registration) -> list[Entry]:
+    """Those that are wanted and surely bound, the preferred first."""
+    entries = registration.entries.values()
+    found = [entry for entry in entries if entry.wanted and is_registered_here(registration, entry)]
+    return sorted(found, key=by_priority)
+
+
 def _source(registration: Registration, purpose: Purpose, chosen: list[Entry]) -> IPv6Address:
     """The care-of address to send from.
 
     One that is to be registered alone speaks for itself. Otherwise the preferred of those that are registered, and at
     every further try another, for the path may be dead.
     """
-    if isinstance(purpose, Register | Plain):
+    if isinstance(purpose, Register | Plain | MoveEndpoint):
         return purpose.care_of
+    if isinstance(purpose, TellFlows):
+        return chosen[0].target.care_of
     # A refresh is from one of the bindings that it is about
     entries = chosen if isinstance(purpose, Refresh) else registration.entries.values()
     wanted = sorted((entry for entry in entries if entry.wanted), key=by_priority)
@@ -230,8 +286,11 @@ def _packet(settings: Settings, update: Update) -> Packet:
     flags = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION
     if update.overwrite:
         flags |= BindingUpdateFlag.OVERWRITE
+    if update.key_mobility:
+        flags |= BindingUpdateFlag.KEY_MANAGEMENT_MOBILITY
     secret = settings.authentication
     options: list[Option] = [_identifier(update, bid) for bid in sorted(update.bindings) if update.identified]
+    options += update.told.options if update.told else []
     options.append(MobileNodeIdentifier(IdentifierSubtype.NAI, secret.identity.encode()))
     options.append(MessageReplayProtection(update.timestamp))
     message = BindingUpdate(update.sequence, flags, update.lifetime, tuple(options))
@@ -272,6 +331,7 @@ def _sent(registration: Registration, settings: Settings, update: Update) -> Reg
     sent = replace(
         registration,
         entries=entries,
+        flows=flow_bindings.sent(registration.flows, update.told or NOTHING),
         sequence=update.sequence,
         timestamp=update.timestamp,
         unanswered=(*registration.unanswered, update),

@@ -1,44 +1,130 @@
 """The agent's state as people see it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import inf
 
+from mip6.spelling import spell
+from mip6.table import Counter
 from mip6.wire.registry import Status as Code
 from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
-from mn_agent.core.changes import status_text
+from mn_agent.core.changes import flow_status_text, status_text
+from mn_agent.core.flows import chain_name, selectors
+from mn_agent.core.kernel import STATIC_COUNTERS, counter_name
 from mn_agent.core.links import Link
+from mn_agent.core.policy import Choice
+from mn_agent.core.policy_file import FlowRule
+from mn_agent.core.probing import Path
 from mn_agent.core.state import State
-from mn_agent.core.status import DefaultTraffic, LinkStatus, Registered, Status
+from mn_agent.core.status import (
+    DefaultTraffic,
+    FlowStatus,
+    IkeStatus,
+    LinkStatus,
+    PathStatus,
+    Registered,
+    Status,
+    Traffic,
+)
 
 _HOLDS = (EntryState.REGISTERED, EntryState.UPDATING)
 
 
 def status(
-    state: State, now: float, *, unix_time: float, version: str, pid: int, counters: Mapping[str, int]
+    state: State, now: float, *, unix_time: float, version: str, pid: int, counters: Mapping[str, Counter]
 ) -> Status:
     """`unix_time`: what the wall clock says at `now`. `counters`: of the kernel."""
     offset_s = unix_time - now
-    carrier = state.carrier
+    seen = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
     return Status(
         home_address=str(state.settings.home.address),
         home_agent=str(state.settings.home.agent),
         identity=state.settings.authentication.identity,
         security="auth-option",
         registration=_registered(state, offset_s),
-        default=DefaultTraffic(
-            link=state.links[carrier.bid].name if carrier else None,
-            since=carrier.since_at + offset_s if carrier else None,
-            why=carrier.why if carrier else "no link is registered",
-            pinned=state.pinned,
-        ),
-        links=[_link(state, link, offset_s) for link in state.links.values()],
+        policy=state.flows.name,
+        default=_default(state, offset_s, counters),
+        flows=[_flow(state, place, rule, offset_s, counters) for place, rule in enumerate(state.flows.policy.flow)],
+        ike=_ike(state, offset_s),
+        links=[_link(state, link, offset_s, counters) for link in state.links.values()],
         clock_offset_s=_clock_offset_s(state, offset_s),
         troubles=dict(state.troubles),
-        counters={**counters, **state.ignored},
+        counters={**seen, **state.ignored},
         version=version,
         pid=pid,
         at=unix_time,
     )
+
+
+def _default(state: State, offset_s: float, counters: Mapping[str, Counter]) -> DefaultTraffic:
+    choice = state.decision.default
+    return DefaultTraffic(
+        link=_names(state, choice)[0] if choice else None,
+        since=choice.since_at + offset_s if choice else None,
+        why=choice.why if choice else "no link is registered",
+        pinned=state.pins.all,
+        sent=_traffic(state, "default", "up", counters),
+        received=_traffic(state, "default", "down", counters),
+    )
+
+
+def _names(state: State, choice: Choice) -> list[str]:
+    return [state.links[bid].name for bid in choice.bids if bid in state.links]
+
+
+def _ike(state: State, offset_s: float) -> IkeStatus:
+    choice = state.decision.ike
+    link = state.links.get(choice.bids[0]) if choice else None
+    return IkeStatus(
+        link=link.name if link else None,
+        care_of_address=str(link.care_of) if link and link.care_of else None,
+        since=choice.since_at + offset_s if choice else None,
+        why=choice.why if choice else "no link is registered",
+        pinned=state.pins.ike,
+    )
+
+
+def _flow(state: State, place: int, rule: FlowRule, offset_s: float, counters: Mapping[str, Counter]) -> FlowStatus:
+    choice = state.decision.flows.get(rule.name)
+    why = choice.why if choice else "no link is registered"
+    return FlowStatus(
+        name=rule.name,
+        packets=[" ".join([spell(selector), *_owner(rule)]) for selector in selectors(rule)],
+        links=_names(state, choice) if choice else [],
+        since=choice.since_at + offset_s if choice else None,
+        why=f"its control group {rule.cgroup} does not exist" if rule.name in state.flows.missing else why,
+        pinned=state.pins.flows.get(rule.name),
+        bound=_bound(state, rule),
+        sent=_traffic(state, chain_name(place), "up", counters),
+        received=_traffic(state, chain_name(place), "down", counters),
+    )
+
+
+def _owner(rule: FlowRule) -> Iterator[str]:
+    if rule.user is not None:
+        yield f"of user {rule.user}"
+    if rule.cgroup is not None:
+        yield f"of control group {rule.cgroup}"
+
+
+def _bound(state: State, rule: FlowRule) -> str:
+    """What the home agent knows of it."""
+    fids = [one.fid for one in state.flows.selected if one.rule == rule]
+    entries = [state.registration.flows[fid] for fid in fids if fid in state.registration.flows]
+    refused = [entry.refusal for entry in entries if entry.refusal]
+    if not fids:
+        return "unknown to it"
+    if not state.registration.flow_bindings or not state.registration.multiple:
+        return "not supported"
+    if refused:
+        return f"refused: {flow_status_text(refused[0].status)}"
+    return "yes" if entries and all(entry.is_settled for entry in entries) else "not yet"
+
+
+def _traffic(state: State, what: str, direction: str, counters: Mapping[str, Counter]) -> dict[str, Traffic]:
+    """By the name of the link."""
+    found = {link.name: counters.get(counter_name(what, link.bid, direction)) for link in state.links.values()}
+    return {name: Traffic(*counter) for name, counter in found.items() if counter is not None}
 
 
 def _registered(state: State, offset_s: float) -> Registered:
@@ -83,12 +169,13 @@ def _summary(state: State, entries: list[Entry]) -> str:
     return "registered" if settled else "partly registered"
 
 
-def _link(state: State, link: Link, offset_s: float) -> LinkStatus:
+def _link(state: State, link: Link, offset_s: float, counters: Mapping[str, Counter]) -> LinkStatus:
     entry = state.registration.entries.get(link.bid)
     wanted = entry is not None and entry.wanted is not None
     binding = entry.binding if entry is not None else None
     since_at = entry.since_at if entry is not None and wanted else state.links_since[link.bid]
     address = binding.care_of if binding else link.care_of
+    default, waits_until = state.decision.default, state.decision.waiting.get(link.bid)
     return LinkStatus(
         name=link.name,
         interface=link.interface,
@@ -98,15 +185,34 @@ def _link(state: State, link: Link, offset_s: float) -> LinkStatus:
         state=entry.state.value if entry is not None and wanted else "unusable",
         since=since_at + offset_s,
         until=binding.expires_at + offset_s if binding else None,
-        carries_default=state.carrier is not None and state.carrier.bid == link.bid,
+        carries_default=default is not None and default.bids[0] == link.bid,
         priority=entry.target.priority if entry is not None and wanted else None,
+        metered=link.metered,
+        path=_path(state.probing.paths.get(link.bid)),
+        waits_until=waits_until + offset_s if waits_until is not None else None,
+        sent=_traffic(state, "link", "up", counters).get(link.name),
+        received=_traffic(state, "link", "down", counters).get(link.name),
         problem=_problem(state, link, entry),
     )
 
 
+def _path(path: Path | None) -> PathStatus:
+    if path is None:
+        return PathStatus(state="unknown", rtt_ms=None, jitter_ms=None, loss=None)
+    return PathStatus(
+        state="dead" if path.dead else "alive" if path.proof_at > -inf else "unknown",
+        rtt_ms=path.rtt_s * 1000 if path.rtt_s is not None else None,
+        jitter_ms=path.jitter_s * 1000 if path.jitter_s is not None else None,
+        loss=path.loss,
+    )
+
+
 def _problem(state: State, link: Link, entry: Entry | None) -> str | None:
-    if link.problem or entry is None:
-        return link.problem or None
+    if link.problem:
+        return link.problem
+    if state.is_dead(link.bid):
+        return "its path is dead: the home agent is reached over other links only"
+    assert entry is not None, "a link with an address and a path has a binding, or wants one"
     if entry.refusal is not None:
         return f"refused by the home agent: {status_text(entry.refusal.status)}"
     if entry.state is EntryState.STANDBY:

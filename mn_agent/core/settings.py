@@ -38,6 +38,20 @@ class RegistrationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbingSettings:
+    """How to find out whether the path over a link is good."""
+
+    notice_s: Annotated[float, Range(0.1, 60, "a number of seconds")] = 0.6
+    """How soon to notice that the path is dead while traffic leaves over it; on a slow path a round trip later."""
+    every_s: Annotated[float, Range(1, 3600, "a number of seconds")] = 10.0
+    """How often to measure a path that need not be watched."""
+    metered_every_s: Annotated[float, Range(1, 86400, "a number of seconds")] = 60.0
+    """The same for metered links."""
+    metered_octets_per_hour: Annotated[int, Range(1120, 1 << 30, "a whole number")] = 65536
+    """What probes may cost on each metered link, answers included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinksSettings:
     """Which links to use, and in which order."""
 
@@ -57,6 +71,8 @@ class LinkSettings:
     """Pattern of interface names."""
     name: str | None = None
     kind: str | None = None
+    metered: bool | None = None
+    """Whether traffic costs; None: if it is an LTE link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +89,10 @@ class Settings:
 
     home: Home
     authentication: Authentication
+    policy: str = "prefer-wired"
+    """Name of the policy to begin with."""
     registration: RegistrationSettings = RegistrationSettings()
+    probing: ProbingSettings = ProbingSettings()
     links: LinksSettings = LinksSettings()
     link: tuple[LinkSettings, ...] = ()
     paths: Paths = Paths()

@@ -5,18 +5,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from mip6.reception import ErrorLimit
-from mn_agent.core.bindings import Entry, Registration, source
+from mn_agent.core.bindings import Entry, Registration, carrying, source
+from mn_agent.core.flows import Flows
 from mn_agent.core.links import Link
+from mn_agent.core.policy import Decision, Pins, View
+from mn_agent.core.probing import Probing, Target
 from mn_agent.core.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """The link that carries the default traffic, since when and why."""
-
-    bid: int
-    since_at: float
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +19,20 @@ class State:
 
     settings: Settings
     registration: Registration
+    flows: Flows
+    """The policy in use."""
+    chosen: str | None = None
+    """Its name, if somebody chose it; otherwise it is the configuration's."""
     links: Mapping[int, Link] = field(default_factory=dict)
     links_since: Mapping[int, float] = field(default_factory=dict)
     """Since when each link has been usable, or not for its present reason."""
+    slots: Mapping[int, int] = field(default_factory=dict)
+    """A small number for each link: a bit in the mark of its packets."""
     bids: Mapping[str, int] = field(default_factory=dict)
     """The identifier of every interface name ever seen."""
-    pinned: str | None = None
-    """The link that somebody asked for."""
-    carrier: Carrier | None = None
+    pins: Pins = field(default_factory=Pins)
+    decision: Decision = field(default_factory=Decision)
+    probing: Probing = field(default_factory=Probing)
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     ignored: Mapping[str, int] = field(default_factory=dict)
@@ -46,20 +46,46 @@ class State:
         return care_of if link is not None and care_of in link.addresses else None
 
     def carries(self, entry: Entry) -> bool:
-        """Whether packets sent through this binding's tunnel get out."""
-        return self.source_address(entry) is not None and self.links[entry.bid].carries
+        """Whether packets sent through this binding's tunnel get out, and to the home agent."""
+        return self.source_address(entry) is not None and self.links[entry.bid].carries and not self.is_dead(entry.bid)
 
-    def link_called(self, name: str) -> Link | None:
-        """The link with this name, interface name, or kind if only one has it."""
-        links = list(self.links.values())
-        for found in (
-            [link for link in links if link.name == name],
-            [link for link in links if link.interface == name],
-            [link for link in links if link.kind == name],
-        ):
-            if len(found) == 1:
-                return found[0]
-        return None
+    def is_dead(self, bid: int) -> bool:
+        """Whether the path over this link does not reach the home agent, though the link is up."""
+        path = self.probing.paths.get(bid)
+        return path is not None and path.dead
+
+    @property
+    def carrier(self) -> Link | None:
+        """The link that carries the default traffic."""
+        default = self.decision.default
+        return self.links.get(default.bids[0]) if default is not None else None
+
+    def views(self) -> list[View]:
+        """The links as the policy sees them."""
+        working = {entry.bid for entry in carrying(self.registration) if self.carries(entry)}
+        return [self._view(link, works=link.bid in working) for link in self.links.values()]
+
+    def _view(self, link: Link, *, works: bool) -> View:
+        path = self.probing.paths.get(link.bid)
+        return View(
+            bid=link.bid,
+            name=link.name,
+            kind=link.kind,
+            interface=link.interface,
+            works=works,
+            metered=link.metered,
+            rtt_s=path.rtt_s if path else None,
+            loss=path.loss if path else None,
+            lasting=not link.temporary,
+        )
+
+    def targets(self) -> dict[int, Target]:
+        """The links that can be probed."""
+        return {
+            link.bid: Target(link.care_of, link.metered)
+            for link in self.links.values()
+            if link.care_of is not None and link.carries
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +101,16 @@ class SavedBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedFlow:
+    """A flow as the home agent acknowledged it; its selector as on the wire, in hexadecimal."""
+
+    fid: int
+    priority: int
+    selector: str
+    bids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """What a restarted agent goes on from, so that nobody notices (RFC 6275 section 15.3 for the sequence number)."""
 
@@ -82,6 +118,10 @@ class Saved:
     clock_offset_s: float
     multiple: bool
     bulk: bool
-    pinned: str | None
+    flow_bindings: bool
+    policy: str | None
+    """The policy that somebody chose; None for the configuration's."""
+    pins: Pins
     bids: Mapping[str, int]
     bindings: tuple[SavedBinding, ...]
+    flows: tuple[SavedFlow, ...]

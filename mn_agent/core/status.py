@@ -1,4 +1,5 @@
-"""What `monami6 status` shows, as plain structures. A leaf: the command line shares it and nothing else of the agent.
+"""What `monami6 status` and `monami6 policy explain` show, as plain structures. A leaf: the command line shares it and
+nothing else of the agent.
 
 Instants are Unix times in seconds, None where there is none.
 """
@@ -6,6 +7,25 @@ Instants are Unix times in seconds, None where there is none.
 import msgspec
 
 SCHEMA = 1
+EXPLANATION_SCHEMA = 1
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What went in one direction."""
+
+    packets: int
+    octets: int
+
+
+class PathStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The path to the home agent over a link, as far as probes and traffic tell."""
+
+    state: str
+    """alive, dead, unknown."""
+    rtt_ms: float | None
+    jitter_ms: float | None
+    loss: float | None
+    """Of the last probes, 0 to 1."""
 
 
 class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +43,13 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     """When the binding expires."""
     carries_default: bool
     priority: int | None
+    metered: bool
+    path: PathStatus
+    waits_until: float | None
+    """Until when it has to prove itself before traffic returns to it."""
+    sent: Traffic | None
+    """Through the tunnel; None when the kernel does not tell."""
+    received: Traffic | None
     problem: str | None
     """Why the link is not used, or not as it should be."""
 
@@ -46,6 +73,39 @@ class DefaultTraffic(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None
     why: str
     pinned: str | None
+    sent: dict[str, Traffic]
+    """By link; without that of flows."""
+    received: dict[str, Traffic]
+
+
+class FlowStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow of the policy."""
+
+    name: str
+    packets: list[str]
+    """Which packets belong to it, as they come from the correspondent; and whose they are."""
+    links: list[str]
+    """Those that carry it, in the order of the policy."""
+    since: float | None
+    why: str
+    pinned: str | None
+    bound: str
+    """Whether the home agent sends it there too: yes, not yet, unknown to it (only this machine can tell its packets),
+    not supported, or refused and why.
+    """
+    sent: dict[str, Traffic]
+    """By link."""
+    received: dict[str, Traffic]
+
+
+class IkeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The one care-of address for IKEv2 (RFC 5648 section 9.1)."""
+
+    link: str | None
+    care_of_address: str | None
+    since: float | None
+    why: str
+    pinned: str | None
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +117,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     identity: str
     security: str
     registration: Registered
+    policy: str
     default: DefaultTraffic
+    flows: list[FlowStatus]
+    ike: IkeStatus
     links: list[LinkStatus]
     clock_offset_s: float | None
     """The home agent's time of day less ours, as far as its answers tell; None before the first."""
@@ -68,3 +131,35 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     pid: int
     at: float
+
+
+class LinkReason(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a link stands, and why."""
+
+    link: str
+    place: int | None
+    """From 1; None if it does not work."""
+    criteria: dict[str, str]
+    """What the policy ranks by, in its order, and what is known of this link."""
+    why_not: str | None
+    """Why nothing is sent over it, if that is so."""
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Where traffic goes, and why."""
+
+    what: str
+    links: list[str]
+    why: str
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `explain`."""
+
+    schema: int = EXPLANATION_SCHEMA
+    policy: str
+    description: str
+    links: list[LinkReason]
+    traffic: list[Reason]
+    packet: Reason | None
+    """Of the packet that was asked about: its flow, and where that goes."""

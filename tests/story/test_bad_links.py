@@ -14,13 +14,27 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingUpdate
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.registry import Status
+from mip6.wire.traffic_selectors import Span
 from mn_agent.core.bindings import TRANSITIONS, EntryState
+from mn_agent.core.events import Subject
+from mn_agent.core.flow_bindings import FlowBinding
+from mn_agent.core.policy_file import FlowRule, Policy
 from tests.story.test_refusals import answer
-from tests.story.world import World, mobile_node_settings, three_links
+from tests.story.world import AT_ONCE, World, mobile_node_settings, three_links
 
 NAMES = ("ethernet", "wifi", "lte")
 PAUSES_S = (0.0, 0.001, 0.01, 0.1, 0.5, 1.0, 1.6, 5.0, 40.0)
+FLOWS = Policy(
+    description="calls over LTE, news twice",
+    links=AT_ONCE.links,
+    flow=(
+        FlowRule(name="call", port=(Span.only(5060),), via=("lte",)),
+        FlowRule(name="news", port=(Span.only(119), Span.only(563)), via=("wifi", "ethernet"), copies=2),
+        FlowRule(name="rest"),
+    ),
+)
 EVENTS = ("down", "up", "blackhole", "heal", "switch", "auto", "kill", "forget", "renumber", "home")
+FLOW_EVENTS = (*EVENTS, "pin", "unpin", "flows", "no flows")
 ENOUGH = (500, 1094, 516, 1461, 307, 55, 221)
 QUIET_S = 150.0
 """Longer than any back-off, and shorter than it takes for a refresh to put right what went wrong."""
@@ -32,7 +46,7 @@ seen: set[tuple[EntryState, EntryState]] = set()
 @st.composite
 def operations(draw: st.DrawFn) -> list[tuple[float, str, str]]:
     """What happens, and how long after the thing before."""
-    step = st.tuples(st.sampled_from(PAUSES_S), st.sampled_from(EVENTS), st.sampled_from(NAMES))
+    step = st.tuples(st.sampled_from(PAUSES_S), st.sampled_from(FLOW_EVENTS), st.sampled_from(NAMES))
     return draw(st.lists(step, max_size=25))
 
 
@@ -54,6 +68,12 @@ def do(world: World, what: str, name: str) -> None:
             renumber(world, name)
         case "home":
             world.restart_home_agent(remembers=True)
+        case "pin":
+            world.switch(name, subject=Subject.FLOW, flow="call")
+        case "unpin":
+            world.switch(None, subject=Subject.FLOW, flow="call")
+        case "flows" | "no flows":
+            world.use(FLOWS if what == "flows" else AT_ONCE)
 
 
 def renumber(world: World, name: str) -> None:
@@ -78,21 +98,29 @@ def note_transitions(world: World) -> Callable[[], None]:
     return note
 
 
-@pytest.mark.req("REG-11", "REG-13", "REG-14", "MCOA-18", "MCOA-28", "MCOA-03", "AUTH-07")
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.req("REG-11", "REG-13", "REG-14", "MCOA-18", "MCOA-28", "MCOA-03", "AUTH-07", "FLOW-14", "FLOW-25")
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=operations(),
     loss=st.sampled_from([0.0, 0.1, 0.4]),
     duplicate=st.sampled_from([0.0, 0.3]),
     jitter_s=st.sampled_from([0.0, 0.05, 2.0]),
     verify=st.booleans(),
+    policy=st.sampled_from([AT_ONCE, FLOWS]),
     seed=st.integers(0, 1 << 16),
 )
 def test_whatever_happens_the_two_ends_agree_in_the_end(
-    steps: list[tuple[float, str, str]], loss: float, duplicate: float, jitter_s: float, verify: bool, seed: int
+    steps: list[tuple[float, str, str]],
+    loss: float,
+    duplicate: float,
+    jitter_s: float,
+    verify: bool,
+    policy: Policy,
+    seed: int,
 ) -> None:
     links = three_links(loss=loss, duplicate=duplicate, jitter_s=jitter_s)
-    world = World(links, settings=mobile_node_settings(verify_links=verify, lifetime_s=2000), seed=seed)
+    settings = mobile_node_settings(verify_links=verify, lifetime_s=2000)
+    world = World(links, settings=settings, policy=policy, seed=seed)
     world.watchers.append(note_transitions(world))
     world.start()
     for pause_s, what, name in steps:
@@ -109,8 +137,18 @@ def test_whatever_happens_the_two_ends_agree_in_the_end(
         assert set(world.bindings().values()) == alive
         assert world.flows()
         assert world.upward() == world.downward()
+        assert_flows_agree(world)
     else:
         assert world.upward() is None
+
+
+def assert_flows_agree(world: World) -> None:
+    """The home agent sends each flow where the mobile node does."""
+    wanted = {fid: entry.wanted for fid, entry in world.mn.registration.flows.items()}
+    held = {flow.fid: FlowBinding(flow.priority, flow.selector, flow.bids) for flow in world.flow_bindings()}  # type: ignore[arg-type]
+    assert held == wanted
+    chosen = [world.mn.decision.flows[one.rule.name].bids for one in world.mn.flows.selected]
+    assert [flow.bids for flow in world.flow_bindings()] == chosen
 
 
 def moody(world: World, bad: float) -> Callable[[BindingUpdate, Packet], Packet | None]:
@@ -131,7 +169,7 @@ def moody(world: World, bad: float) -> Callable[[BindingUpdate, Packet], Packet 
     return respond
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=operations(),
     bad=st.sampled_from([0.1, 0.5, 0.9]),
@@ -159,6 +197,8 @@ def test_a_moody_home_agent_never_confuses_the_mobile_node_for_good(
     if alive and not malformed:
         assert world.flows()
         assert world.upward() == world.downward()
+        if world.mn.registration.multiple and world.mn.registration.flow_bindings:
+            assert_flows_agree(world)
 
 
 def assert_updates_are_in_order(world: World) -> None:

@@ -31,6 +31,7 @@ def answer(
     timestamp: int | None = None,
     statuses: dict[int, int] | None = None,
     with_identifiers: bool = True,
+    flags: BindingAcknowledgementFlag = BindingAcknowledgementFlag(0),  # noqa: B008 (a constant)
     more: tuple[Option, ...] = (),
 ) -> Packet:
     """A home agent's answer, made by hand."""
@@ -41,7 +42,7 @@ def answer(
     options += [*more, MessageReplayProtection(stamps[0] if timestamp is None else timestamp)]
     message = BindingAcknowledgement(
         status,
-        BindingAcknowledgementFlag(0),
+        flags,
         update.sequence if sequence is None else sequence,
         update.lifetime if lifetime is None else lifetime,
         tuple(options),

@@ -294,7 +294,7 @@ def test_after_a_reboot_only_what_people_decided_is_remembered() -> None:
     world.switch("lte")
     world.run(1)
     world.restart_agent(same_boot=False)
-    assert world.mn.pinned == "lte"
+    assert world.mn.pins.all == "lte"
     assert world.upward() is None
     world.run(5)
     assert world.upward() == world.links["lte"].address

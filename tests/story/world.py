@@ -10,6 +10,7 @@ from random import Random
 
 from home_agent.core import agent as ha
 from home_agent.core import events as ha_events
+from home_agent.core import flows as ha_flows
 from home_agent.core import settings as ha_settings
 from home_agent.core.kernel import wanted_kernel as ha_kernel
 from home_agent.core.state import Uplink
@@ -19,9 +20,12 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, Message, decode
 from mn_agent.core import agent as mn
 from mn_agent.core import commands, events
+from mn_agent.core.flows import prepare
 from mn_agent.core.interfaces import Interface, InterfaceAddress
 from mn_agent.core.kernel import wanted_kernel
-from mn_agent.core.settings import Authentication, Home, LinksSettings, RegistrationSettings, Settings
+from mn_agent.core.policy_file import Policy, Ranking
+from mn_agent.core.probing import Probe
+from mn_agent.core.settings import Authentication, Home, LinksSettings, ProbingSettings, RegistrationSettings, Settings
 
 HOME = IPv6Address("2001:db8:f00::100")
 AGENT = IPv6Address("2001:db8:a::2")
@@ -31,14 +35,21 @@ SPI = 256
 EPOCH_S = 1_790_000_000.0
 """Time of day at virtual time 0."""
 
+AT_ONCE = Policy(description="the usual order, without delay", links=Ranking(return_after_s=0))
+
 NODE = ha_settings.Node(name="laptop", identity=IDENTITY, home_address=HOME, spi=SPI, key=KEY)
 
 
-def mobile_node_settings(**registration: object) -> Settings:
+SELDOM = ProbingSettings(every_s=300, metered_every_s=300)
+"""For stories that are about something else, and last long."""
+
+
+def mobile_node_settings(probing: ProbingSettings = SELDOM, **registration: object) -> Settings:
     return Settings(
         home=Home(address=HOME, agent=AGENT),
         authentication=Authentication(identity=IDENTITY, spi=SPI, key=KEY),
         registration=RegistrationSettings(**registration),  # type: ignore[arg-type]
+        probing=probing,
         links=LinksSettings(exclude=()),
     )
 
@@ -117,6 +128,11 @@ class World:
     settings: Settings = field(default_factory=mobile_node_settings)
     home_agent: ha_settings.Settings = field(default_factory=home_agent_settings)
     seed: int = 0
+    policy: Policy = AT_ONCE
+    echo: bool = True
+    """Whether the home agent answers probes."""
+    key_mobility: bool = False
+    """Whether the mobile node has an IKE SA that can move."""
     home_agent_clock_s: float = 0.0
     """How far the home agent's time of day is ahead."""
     respond: Callable[[BindingUpdate, Packet], Packet | None] | None = None
@@ -128,6 +144,10 @@ class World:
     notices: list[str] = field(default_factory=list)
     restarts: list[float] = field(default_factory=list)
     """When the agent was killed."""
+    ike: list[commands.Command] = field(default_factory=list)
+    """What was to become of the IKE SA."""
+    probes: list[float] = field(default_factory=list)
+    """When the mobile node sent a probe."""
     watchers: list[Callable[[], None]] = field(default_factory=list)
     """Called after everything that happens."""
 
@@ -135,7 +155,18 @@ class World:
         self.random = Random(self.seed)
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
-        self.mn = mn.start(self.settings, None, same_boot=False, sequence=41, clock_offset_s=EPOCH_S)
+        self._has_traffic = False
+        self._arrived: set[int] = set()
+        self._left: set[int] = set()
+        self.mn = mn.start(
+            self.settings,
+            prepare("test", self.policy, {}),
+            None,
+            same_boot=False,
+            sequence=41,
+            clock_offset_s=EPOCH_S,
+            key_mobility=self.key_mobility,
+        )
         self.ha = ha.start(self.home_agent, {}, epoch_offset_s=EPOCH_S + self.home_agent_clock_s)
         self._home_agent(ha_events.UplinkChanged(Uplink(9, 1500)))
 
@@ -157,8 +188,12 @@ class World:
     def carrier(self, name: str, *, on: bool) -> None:
         self.change(name, carrier=on, running=on)
 
-    def switch(self, name: str | None) -> None:
-        self.mobile_node(events.SwitchRequested(name))
+    def switch(self, name: str | None, **what: object) -> None:
+        self.mobile_node(events.SwitchRequested(name, **what))  # type: ignore[arg-type]
+
+    def use(self, policy: Policy) -> None:
+        self.policy = policy
+        self.mobile_node(events.PolicyChosen(prepare("test", policy, {})))
 
     def at(self, moment: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._queue, (moment, next(self._numbers), action))
@@ -178,15 +213,27 @@ class World:
         """kill -9 and start again, with what was saved or without."""
         self.restarts.append(self.now)
         saved = mn.saved(self.mn) if remembers else None
-        self.mn = mn.start(self.settings, saved, same_boot=same_boot, sequence=sequence, clock_offset_s=EPOCH_S)
+        self.mn = mn.start(
+            self.settings,
+            prepare("test", self.policy, {}),
+            saved,
+            same_boot=same_boot,
+            sequence=sequence,
+            clock_offset_s=EPOCH_S,
+            key_mobility=self.key_mobility,
+        )
         self.look()
 
-    def stream(self, seconds: float, every_s: float = 0.001) -> "Stream":
-        """Packets both ways, from now on."""
+    def stream(self, seconds: float, every_s: float = 0.001, *, down: bool = True) -> "Stream":
+        """Packets both ways, or up only, from now on."""
         stream = Stream()
+        if not self._has_traffic:
+            self._has_traffic = True
+            self._count()
         for number in range(int(seconds / every_s)):
             self.at(self.now + number * every_s, lambda: self._packet_up(stream))
-            self.at(self.now + number * every_s, lambda: self._packet_down(stream))
+            if down:
+                self.at(self.now + number * every_s, lambda: self._packet_down(stream))
         return stream
 
     def restart_home_agent(self, *, remembers: bool) -> None:
@@ -201,11 +248,17 @@ class World:
         entry = self.ha.cache.get(HOME)
         return {bid: binding.care_of for bid, binding in entry.bindings.items()} if entry else {}
 
+    def flow_bindings(self) -> list[ha_flows.Flow]:
+        """The flows that the home agent holds."""
+        entry = self.ha.cache.get(HOME)
+        return sorted(entry.flows.values(), key=lambda flow: flow.fid) if entry else []
+
     def upward(self) -> IPv6Address | None:
         """The outer source of the mobile node's packets."""
-        if self.mn.carrier is None:
+        default = self.mn.decision.default
+        if default is None or default.bids[0] not in self.mn.registration.entries:
             return None
-        return self.mn.source_address(self.mn.registration.entries[self.mn.carrier.bid])
+        return self.mn.source_address(self.mn.registration.entries[default.bids[0]])
 
     def downward(self) -> IPv6Address | None:
         """The outer destination of the home agent's packets."""
@@ -232,6 +285,8 @@ class World:
         stream.sent_up += 1
         source = self.upward()
         link = self._link(source)
+        if self.mn.carrier is not None:
+            self._left.add(self.mn.carrier.bid)
         if link is not None:
             self.at(self.now + link.delay_s, lambda: stream.arrive_up(good=source in self.bindings().values()))
 
@@ -240,7 +295,28 @@ class World:
         destination = self.downward()
         link = self._link(destination)
         if link is not None:
-            self.at(self.now + link.delay_s, lambda: stream.arrive_down(good=self._link(destination) is not None))
+            self.at(self.now + link.delay_s, lambda: self._arrive(stream, destination))
+
+    def _arrive(self, stream: "Stream", destination: IPv6Address | None) -> None:
+        link = self._link(destination)
+        stream.arrive_down(good=link is not None)
+        self._arrived |= {one.bid for one in self.mn.links.values() if link and one.index == link.interface.index}
+
+    def _probe(self, probe: Probe) -> None:
+        self.probes.append(self.now)
+        link = self._link(probe.care_of)
+        if self.echo and link is not None and self.random.random() >= link.loss:
+            there_and_back_s = 2 * (link.delay_s + self.random.random() * link.jitter_s)
+            self.at(self.now + there_and_back_s, lambda: self._echo(probe))
+
+    def _echo(self, probe: Probe) -> None:
+        if self._link(probe.care_of) is not None:
+            self.mobile_node(events.EchoReceived(probe.sequence))
+
+    def _count(self) -> None:
+        counted = events.TrafficCounted(frozenset(self._arrived), frozenset(self._left))
+        self._arrived, self._left = set(), set()
+        self.mobile_node(counted)
 
     def _link(self, care_of: IPv6Address | None) -> TestLink | None:
         """The link that now carries packets with this care-of address."""
@@ -272,6 +348,12 @@ class World:
                     self._carry(packet, packet.source, self._arrive_up)
                 case commands.Tell(notice):
                     self.notices.append(notice.text)
+                case commands.SendProbe(probe):
+                    self._probe(probe)
+                case commands.CountTraffic() if self._has_traffic:  # or else it would only cost time
+                    self.at(self.now, self._count)
+                case commands.MoveIke() | commands.ReestablishIke():
+                    self.ike.append(command)
         self._watch()
 
     def _home_agent(self, event: ha_events.Event) -> None:

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from home_agent.__main__ import main as monami6_ha
 from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.config import parse
+from mn_agent.core.policy_file import FlowRule, Policy, Ranking
 from mn_agent.core.settings import Settings as AgentSettings
 from monami6.__main__ import main as monami6
 from tests.diagram import DOCUMENT, with_diagram
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "policies").glob("*.md")])
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -63,6 +64,21 @@ def test_the_example_shows_every_key_with_its_default(kind: type[Any]) -> None:
         for field in fields(table):
             if field.default.__class__.__name__ != "_MISSING_TYPE":
                 assert getattr(table, field.name) == field.default, field.name
+
+
+def test_the_example_of_a_policy_says_everything_that_a_policy_can_say() -> None:
+    (example,) = blocks(ROOT / "policies/README.md", "toml")
+    policy = parse(example, Policy, ROOT / "example.toml")
+    assert set(re.findall(r"^(\w+) =", example, re.MULTILINE)) == {
+        *(field.name for kind in (Policy, Ranking, FlowRule) for field in fields(kind))
+    } - {"links", "flow"}
+    assert replace(policy.links, order=()) == Ranking()
+    assert policy.flow[0].copies == 1
+
+
+def test_every_policy_that_there_is_stands_in_the_table() -> None:
+    shown = re.findall(r"^\| `(\S+)`", (ROOT / "policies/README.md").read_text(), re.MULTILINE)
+    assert sorted(shown) == sorted(path.stem for path in (ROOT / "policies").glob("*.toml"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

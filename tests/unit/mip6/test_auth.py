@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mip6.auth import ntp_timestamp, sign, unix_ns, verify
@@ -89,7 +89,6 @@ def test_sign(message: BindingUpdate | BindingAcknowledgement, up_to_spi: bytes,
 
 
 @pytest.mark.req("AUTH-01", "AUTH-02")
-@settings(deadline=None)
 @given(st.integers(0, 40), st.binary(min_size=16, max_size=16), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFF))
 def test_sign_and_verify(length: int, key: bytes, spi: int, sequence: int) -> None:
     """Whatever comes before it, the option ends the header, whose length counts it."""
@@ -195,7 +194,6 @@ def test_ntp_timestamp(ns: int, timestamp: int) -> None:
     assert unix_ns(timestamp) == ns
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4_000_000_000 * SECOND))
 def test_timestamp_round_trip(ns: int) -> None:
     timestamp = ntp_timestamp(ns)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from home_agent import config as home_agent_config
 from mip6.config import ConfigError, line_numbers, load, parse
-from mip6.form import Key, Range
+from mip6.form import Choice, Key, Range, Spelled
 from mn_agent import config as agent_config
 
 
@@ -88,11 +88,7 @@ TEXT = "a text in quotes that is not empty"
             '2: address = "fe80::1": must be a global or unique local IPv6 address, such as "2001:db8::1"',
         ),
         ('["2001:db8::/48"]', '["2001:db8::1/48"]', f'5: prefixes[1] = "2001:db8::1/48": must be {PREFIX}'),
-        (
-            '["2001:db8::/48"]',
-            '"2001:db8::/48"',
-            f'5: prefixes = "2001:db8::/48": must be a list of which each is {PREFIX}',
-        ),
+        ('["2001:db8::/48"]', "7", f"5: prefixes = 7: must be {PREFIX}"),
         ("weight = 2", "weight = 3.5", "10: thing[1].weight = 3.5: must be a number from 0.5 to 2"),
         ("weight = 2", "weight = [1]", "10: thing[1].weight = [1]: must be a number from 0.5 to 2"),
         ('name = "b"', "", f"12: thing[2].name: is missing; it must be {TEXT}"),
@@ -123,7 +119,7 @@ def test_a_missing_table_says_what_belongs_in_it() -> None:
         parse("", Outer, PATH)
     with pytest.raises(ConfigError, match="thing = 3: must be a table"):
         parse("thing = 3", Outer, PATH)
-    with pytest.raises(ConfigError, match="thing = \\{...\\}: must be a list"):
+    with pytest.raises(ConfigError, match=r"2: thing: begin it by \[\[thing\]\], for there may be several"):
         parse("address = '2001:db8::1'\n[thing]\nname = 'x'", Everything, PATH)
 
 
@@ -264,3 +260,38 @@ def test_no_text_gets_past_as_anything_but_settings_or_an_error(text: str) -> No
         parse(text, Everything, PATH)
     except ConfigError as error:
         assert str(error).startswith(str(PATH))  # noqa: PT017 (both ways out are right)
+
+
+def test_a_value_that_is_alone_needs_no_list() -> None:
+    assert parse(GOOD.replace('["2001:db8::/48"]', '"2001:db8::/48"'), Everything, PATH) == parse(
+        GOOD, Everything, PATH
+    )
+
+
+def _even(value: object) -> int:
+    if not isinstance(value, int) or value % 2:
+        raise ValueError
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Special:
+    even: Annotated[int, Spelled("an even number", _even)]
+    more: tuple[Annotated[int, Spelled("an even number", _even)], ...] = ()
+    maybe: Annotated[int, Spelled("an even number", _even)] | None = None
+    word: Annotated[str, Choice(("red", "green"))] = "red"
+
+
+def test_spellings_and_choices() -> None:
+    found = parse('even = 2\nmore = [4, 6]\nmaybe = 8\nword = "green"', Special, PATH)
+    assert found == Special(even=2, more=(4, 6), maybe=8, word="green")
+    with pytest.raises(ConfigError) as caught:
+        parse('even = 3\nmore = [4, 5]\nmaybe = 7\nword = "blue"', Special, PATH)
+    assert str(caught.value).splitlines() == [
+        "/etc/thing.toml:1: even = 3: must be an even number",
+        "/etc/thing.toml:2: more[2] = 5: must be an even number",
+        "/etc/thing.toml:3: maybe = 7: must be an even number",
+        '/etc/thing.toml:4: word = "blue": must be one of red, green',
+    ]
+    with pytest.raises(ConfigError, match="even: is missing; it must be an even number"):
+        parse("", Special, PATH)

@@ -18,7 +18,6 @@ from mip6.kernel import (
     Remove,
     Route,
     Rule,
-    Table,
     difference,
     tunnel_route_mtu,
 )
@@ -153,27 +152,6 @@ def test_from_any_state_to_any_other_by_steps_that_a_strict_kernel_takes(actual:
     assert kernel.addresses == wanted.addresses
     assert set(kernel.routes.values()) == wanted.routes
     assert sorted(kernel.rules, key=repr) == sorted(wanted.rules, key=repr)
-
-
-def test_a_table_is_made_whole_in_one_transaction() -> None:
-    table = Table("t", " set a { } ", {"a": frozenset(("x", "y")), "b": {}, "m": {"1": "2"}})
-    assert table.commands_to_create() == (
-        "table ip6 t\ndelete table ip6 t\ntable ip6 t { set a { } }\n"
-        "add element ip6 t a { x, y }\nadd element ip6 t m { 1 : 2 }\n"
-    )
-
-
-def test_a_change_of_elements_touches_just_these() -> None:
-    old = Table("t", "d", {"a": frozenset(("x", "y")), "m": {"1": "2", "3": "4"}})
-    new = Table("t", "d", {"a": frozenset(("y", "z")), "m": {"1": "5", "3": "4"}})
-    assert set(old.commands_to_become(new).splitlines()) == {
-        "delete element ip6 t a { x }",
-        "add element ip6 t a { z }",
-        "delete element ip6 t m { 1 : 2 }",
-        "add element ip6 t m { 1 : 5 }",
-    }
-    assert new.commands_to_become(new) == ""
-    assert old.commands_to_become(Table("t", "other", {})) == Table("t", "other", {}).commands_to_create()
 
 
 def test_the_mtu_of_a_tunnel_makes_up_for_the_kernels_reckoning() -> None:

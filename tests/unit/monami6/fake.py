@@ -11,8 +11,21 @@ from typing import Any, Self
 import msgspec
 
 from home_agent.core.status import BindingStatus, NodeStatus
+from home_agent.core.status import FlowStatus as BoundFlow
 from home_agent.core.status import Status as HomeAgentStatus
-from mn_agent.core.status import DefaultTraffic, LinkStatus, Registered, Status
+from mn_agent.core.status import (
+    DefaultTraffic,
+    Explanation,
+    FlowStatus,
+    IkeStatus,
+    LinkReason,
+    LinkStatus,
+    PathStatus,
+    Reason,
+    Registered,
+    Status,
+    Traffic,
+)
 
 NOW = 1795442592.0
 """2026-11-23 14:03:12 UTC."""
@@ -38,6 +51,7 @@ class FakeDaemon(AbstractContextManager["FakeDaemon"]):
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
+        self.path.unlink()
 
     def _serve(self) -> None:
         while True:
@@ -76,9 +90,52 @@ def link(name: str = "office", **changes: Any) -> LinkStatus:
         "until": NOW + 240,
         "carries_default": True,
         "priority": 2,
+        "metered": False,
+        "path": PathStatus(state="alive", rtt_ms=12.3, jitter_ms=0.4, loss=0.0),
+        "waits_until": None,
+        "sent": Traffic(120, 34567),
+        "received": Traffic(240, 456789),
         "problem": None,
     }
     return LinkStatus(**usual | changes)
+
+
+def flow(name: str = "call", **changes: Any) -> FlowStatus:
+    usual: dict[str, Any] = {
+        "name": name,
+        "packets": ["udp dscp 46"],
+        "links": ["office"],
+        "since": NOW - 60,
+        "why": "the flow goes via office, wifi",
+        "pinned": None,
+        "bound": "yes",
+        "sent": {"office": Traffic(120, 34567)},
+        "received": {"office": Traffic(1, 999)},
+    }
+    return FlowStatus(**usual | changes)
+
+
+def default(**changes: Any) -> DefaultTraffic:
+    usual: dict[str, Any] = {
+        "link": "office",
+        "since": NOW - 120,
+        "why": "it is the only registered link",
+        "pinned": None,
+        "sent": {"office": Traffic(1, 40)},
+        "received": {"office": Traffic(2, 80)},
+    }
+    return DefaultTraffic(**usual | changes)
+
+
+def ike(**changes: Any) -> IkeStatus:
+    usual: dict[str, Any] = {
+        "link": "office",
+        "care_of_address": "2001:db8:1::10",
+        "since": NOW - 300,
+        "why": "it is the steadiest",
+        "pinned": None,
+    }
+    return IkeStatus(**usual | changes)
 
 
 def status(**changes: Any) -> Status:
@@ -88,7 +145,10 @@ def status(**changes: Any) -> Status:
         "identity": "laptop@example.org",
         "security": "auth-option",
         "registration": registered(),
-        "default": DefaultTraffic(link="office", since=NOW - 120, why="it is the only registered link", pinned=None),
+        "policy": "prefer-wired",
+        "flows": [],
+        "ike": ike(),
+        "default": default(),
         "links": [link()],
         "clock_offset_s": 0.02,
         "troubles": {},
@@ -111,12 +171,40 @@ def registered(**changes: Any) -> Registered:
     return Registered(**usual | changes)
 
 
+def explanation(**changes: Any) -> Explanation:
+    usual: dict[str, Any] = {
+        "policy": "voice-on-lte",
+        "description": "Calls over LTE",
+        "links": [
+            LinkReason(link="office", place=1, criteria={"captive": "unknown", "order": "place 1"}, why_not=None),
+        ],
+        "traffic": [
+            Reason(what="default traffic", links=["office"], why="it is the only link that works"),
+            Reason(what="flow call", links=["lte", "office"], why="the flow goes via lte, office"),
+        ],
+        "packet": None,
+    }
+    return Explanation(**usual | changes)
+
+
+def bound_flow(fid: int = 1, **changes: Any) -> BoundFlow:
+    usual: dict[str, Any] = {
+        "fid": fid,
+        "priority": 10 * fid,
+        "packets": "udp dscp 46",
+        "bids": [1],
+        "active": True,
+        "sent": {"1": [120, 34567]},
+    }
+    return BoundFlow(**usual | changes)
+
+
 def home_agent_status(**changes: Any) -> HomeAgentStatus:
     binding = BindingStatus(
         bid=1, care_of_address="2001:db8:1::10", priority=2, since=NOW - 300, until=NOW + 240, preferred=True
     )
     laptop = NodeStatus(
-        name="laptop", identity="laptop@example.org", home_address="2001:db8:aaaa::100", bindings=[binding]
+        name="laptop", identity="laptop@example.org", home_address="2001:db8:aaaa::100", bindings=[binding], flows=[]
     )
     usual: dict[str, Any] = {
         "address": "2001:db8:f::2",

@@ -701,9 +701,29 @@ def test_a_packet_filter_that_cannot_be_read_is_unknown(
         def run(self, _commands: str) -> list[dict[str, Any]]:
             raise NftablesError("nft is confused")
 
+        def close(self) -> None:
+            pass
+
     monkeypatch.setattr(checks, "Nftables", Confused)
     monkeypatch.setattr(checks, "Path", Files({"/proc/self/status": f"CapEff:\t{capabilities}\n"}))
     assert words in why_unknown(check_firewall.reverse_path, patient(tmp_path))
+
+
+def test_the_packet_filter_is_let_go_when_it_has_been_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Recorded:
+        def run(self, commands: str) -> list[dict[str, Any]]:
+            done.append(commands)
+            return []
+
+        def close(self) -> None:
+            done.append("close")
+
+    monkeypatch.setattr(checks, "Nftables", Recorded)
+    monkeypatch.setattr(checks, "Path", Files({"/proc/self/status": "CapEff:\tffffffffffffffff\n"}))
+    assert patient(tmp_path).ruleset == []
+    assert done == ["list ruleset", "close"]
 
 
 def test_without_an_agent_the_configuration_names_the_home_agent(tmp_path: Path) -> None:

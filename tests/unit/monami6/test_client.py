@@ -43,6 +43,10 @@ def test_blanks_between_are_no_part_of_the_result(socket_path: Path) -> None:
     ("kind", "exit_code"),
     [
         ("no-such-link", NO_SUCH_THING),
+        ("no-such-flow", NO_SUCH_THING),
+        ("no-such-policy", NO_SUCH_THING),
+        ("timeout", TIMED_OUT),
+        ("policy", FAILED),
         ("unusable", FAILED),
         ("refused", REFUSED),
         ("forbidden", FAILED),

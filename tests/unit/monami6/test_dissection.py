@@ -1,6 +1,6 @@
 import json
 from dataclasses import fields, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mip6 import auth
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
+from mip6.wire.flows import BindingReference, MalformedSuboption, Suboption, UnknownSuboption
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -21,6 +22,8 @@ from mip6.wire.messages import (
 from mip6.wire.options import (
     BindingIdentifier,
     BindingRefreshAdvice,
+    FlowIdentification,
+    FlowSummary,
     Ipv4AddressAcknowledgement,
     MalformedBindingIdentifier,
     MessageAuthentication,
@@ -29,9 +32,10 @@ from mip6.wire.options import (
     Option,
     UnknownOption,
 )
-from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, RevocationFlag
+from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, OptionType, RevocationFlag
+from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, Span, UnknownSelector
 from monami6.dissection import dissect, text
-from tests.unit.mip6.wire.test_tshark import COA, HA, HOA, MESSAGES, OPTIONS
+from tests.unit.mip6.wire.test_tshark import COA, FLOW_OPTIONS, HA, HOA, MESSAGES, OPTIONS
 
 NOW = 1795442592.25
 """2026-11-23 14:03:12.25 UTC."""
@@ -172,20 +176,133 @@ def test_options_that_are_not_known_or_broken_are_shown_raw() -> None:
 @pytest.mark.parametrize("message", MESSAGES)
 @pytest.mark.parametrize("build", [from_mobile_node, to_mobile_node])
 def test_every_field_of_every_message_is_shown(message: Message, build: Any) -> None:
-    full = replace(message, options=OPTIONS[:3])
+    full = replace(message, options=(*OPTIONS[:3], *FLOW_OPTIONS))
     shown = dissected(build(full))
     for value, told in ((full, shown), *zip(full.options, shown["options"], strict=True)):
         for field in fields(value):
-            assert field.name in told or f"{field.name}_s" in told
+            is_meaningless = isinstance(message, BindingUpdate) and field.name == "status"
+            assert (field.name in told or f"{field.name}_s" in told) is not is_meaningless
     assert json.loads(json.dumps(shown)) == shown
     assert shown["message"] in text(shown)
 
 
-@pytest.mark.parametrize("value", OPTIONS)
+@pytest.mark.parametrize("value", [*OPTIONS, *FLOW_OPTIONS])
 def test_every_option_is_shown_by_name(value: Option) -> None:
     shown = option(value)
     message = {"message": "X", "source": "a", "destination": "b", "options": [shown]}
     assert shown["option"] in text(message)
+
+
+SELECTOR = Ipv6Selector(source=Span(HOA, HA), source_port=Span(5060, 5061), next_header=Span.only(17))
+FLOW = FlowIdentification(7, 20, suboptions=(BindingReference((2, 1)), SELECTOR))
+
+
+def suboption(value: Suboption) -> dict[str, Any]:
+    (one,) = option(FlowIdentification(1, 1, suboptions=(value,)))["suboptions"]
+    assert isinstance(one, dict)
+    return one
+
+
+def line(value: Suboption) -> str:
+    message = BindingAcknowledgement(0, BindingAcknowledgementFlag(0), 1, 1, (FlowIdentification(1, 1, 0, (value,)),))
+    return text(dissected(to_mobile_node(message))).splitlines()[-1]
+
+
+def test_a_flow_is_shown_with_all_that_is_in_it() -> None:
+    assert option(FLOW) == {
+        "option": "Flow Identification",
+        "fid": 7,
+        "priority": 20,
+        "status": 0,
+        "status_name": "accepted",
+        "suboptions": [
+            {"suboption": "Binding Reference", "bids": [2, 1]},
+            {
+                "suboption": "IPv6 Selector",
+                "source": {"first": str(HOA), "last": str(HA)},
+                "destination": None,
+                "spi": None,
+                "flow_label": None,
+                "source_port": {"first": 5060, "last": 5061},
+                "destination_port": None,
+                "dscp": None,
+                "next_header": {"first": 17, "last": 17},
+                "packets": f"udp from {HOA}-{HA} port 5060-5061",
+            },
+        ],
+    }
+
+
+def test_flows_as_text() -> None:
+    message = BindingAcknowledgement(
+        0,
+        BindingAcknowledgementFlag(0),
+        1,
+        1,
+        (FlowSummary((1, 2, 65535)), FLOW, FlowIdentification(8, 30, status=131)),
+    )
+    assert text(dissected(to_mobile_node(message))).splitlines()[3:] == [
+        "    Flow Summary: FIDs 1, 2, 65535",
+        "    Flow Identification: FID 7, priority 20, status accepted (0)",
+        "      Binding Reference: BIDs 2, 1",
+        f"      IPv6 Selector: udp from {HOA}-{HA} port 5060-5061",
+        "    Flow Identification: FID 8, priority 30, status bid not found (131)",
+    ]
+
+
+def test_the_status_of_a_flow_means_nothing_in_an_update() -> None:
+    address = next(one for one in OPTIONS if isinstance(one, Ipv4AddressAcknowledgement))
+    message = BindingUpdate(1, FLAGS, 1, (BindingIdentifier(1, status=166), replace(FLOW, status=131), address))
+    bound, flow, other = dissected(from_mobile_node(message))["options"]
+    assert not {"status", "status_name"} & (bound.keys() | flow.keys())
+    assert (flow["fid"], len(flow["suboptions"])) == (7, 2)
+    assert other["status_name"] == "unspecified"  # not one of those two
+
+
+def test_the_status_of_a_flow_is_not_that_of_a_binding() -> None:
+    assert option(replace(FLOW, status=133))["status_name"] == "traffic selector format not supported"
+    assert option(replace(FLOW, status=166))["status_name"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "words"),
+    [
+        (UnknownSuboption(9, b"\x01\xff"), {"type": 9, "data": "01ff"}, "Unknown Suboption: type 9, data 01ff"),
+        (MalformedSuboption(2, b"\x09"), {"type": 2, "data": "09"}, "Malformed Suboption: type 2, data 09"),
+        (MalformedSuboption(3, b""), {"type": 3, "data": ""}, "Malformed Suboption: type 3, data"),
+        (UnknownSelector(77, b"\x0a"), {"format": 77, "data": "0a"}, "Unknown Selector: format 77, data 0a"),
+    ],
+)
+def test_suboptions_that_are_not_known_or_broken_are_shown_raw(
+    value: Suboption, told: dict[str, Any], words: str
+) -> None:
+    shown = suboption(value)
+    assert shown.pop("suboption") == words.partition(":")[0]
+    assert shown == told
+    assert line(value) == f"      {words}"
+
+
+def test_an_ipv4_selector_is_told_as_well() -> None:
+    selector = Ipv4Selector(destination=Span.only(IPv4Address("192.0.2.1")), spi=Span(256, 511), protocol=Span.only(50))
+    shown = suboption(selector)
+    assert shown["suboption"] == "IPv4 Selector"
+    assert shown["destination"] == {"first": "192.0.2.1", "last": "192.0.2.1"}
+    assert shown["spi"] == {"first": 256, "last": 511}
+    assert line(selector) == "      IPv4 Selector: esp to 192.0.2.1 spi 256-511"
+
+
+def test_a_selector_that_says_nothing_selects_everything() -> None:
+    assert line(Ipv6Selector()) == "      IPv6 Selector: everything"
+
+
+@given(st.binary(max_size=60))
+@example(bytes((0, 1, 0, 2, 0, 0, 3, 200)))
+def test_no_octets_in_a_flow_make_it_fail(body: bytes) -> None:
+    message = BindingUpdate(1, FLAGS, 1, (UnknownOption(OptionType.FLOW_IDENTIFICATION, body),))
+    shown = dissected(from_mobile_node(message))
+    assert json.loads(json.dumps(shown)) == shown
+    assert text(shown)
+    assert ("malformed" in shown) is (len(body) < 6)
 
 
 def test_ipv4_is_spelled_like_that() -> None:

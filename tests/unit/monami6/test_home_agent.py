@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from home_agent.__main__ import main
-from home_agent.core.status import BindingStatus, NodeStatus
+from home_agent.core.status import BindingStatus, FlowStatus, NodeStatus
 from monami6.exits import FAILED, NOT_RUNNING
-from tests.unit.monami6.fake import NOW, FakeDaemon, home_agent_status, result
+from tests.unit.monami6.fake import NOW, FakeDaemon, bound_flow, home_agent_status, result
 
 Run = Callable[..., Result]
 
@@ -50,14 +50,65 @@ def test_a_node_without_bindings_and_one_without_identifiers(socket_path: Path) 
         bid=None, care_of_address="2001:db8:2::10", priority=None, since=NOW, until=NOW + 60, preferred=False
     )
     nodes = [
-        NodeStatus(name="away", identity="a@example.org", home_address="2001:db8:aaaa::1", bindings=[]),
-        NodeStatus(name="old", identity="o@example.org", home_address="2001:db8:aaaa::2", bindings=[plain]),
+        NodeStatus(name="away", identity="a@example.org", home_address="2001:db8:aaaa::1", bindings=[], flows=[]),
+        NodeStatus(name="old", identity="o@example.org", home_address="2001:db8:aaaa::2", bindings=[plain], flows=[]),
     ]
     text = shown(socket_path, nodes=nodes)
     assert "not registered" in text
     assert "one binding" in text
     assert "priority" not in text
     assert "preferred" not in text
+
+
+def node(*flows: FlowStatus, **changes: Any) -> NodeStatus:
+    bindings = [
+        BindingStatus(
+            bid=bid, care_of_address=f"2001:db8:{bid}::10", priority=2, since=NOW, until=NOW + 60, preferred=False
+        )
+        for bid in (1, 2)
+    ]
+    usual = {"name": "laptop", "identity": "l@example.org", "home_address": "2001:db8:aaaa::1", "bindings": bindings}
+    return NodeStatus(**usual | changes, flows=list(flows))
+
+
+def test_flows_are_told_with_their_bindings_and_what_went_there(socket_path: Path) -> None:
+    flows = (
+        bound_flow(bids=[2, 1], sent={"1": [0, 0], "2": [120, 34567]}),
+        bound_flow(2, packets="tcp from port 443", bids=[2], sent={"1": [1, 60], "2": [0, 0]}),
+    )
+    lines = shown(socket_path, nodes=[node(*flows)]).splitlines()
+    assert lines[lines.index("Flows of laptop") - 1 :] == [
+        "",
+        "Flows of laptop",
+        "  priority 10: udp dscp 46",
+        "    to BID 2: 120 packets, 34.6 kB",
+        "    to BID 1: nothing",
+        "  priority 20: tcp from port 443",
+        "    to BID 2: nothing",
+        "    to BID 1 before: 1 packet, 60 B",
+    ]
+
+
+def test_a_flow_without_a_binding_is_not_active(socket_path: Path) -> None:
+    text = shown(socket_path, nodes=[node(bound_flow(bids=[7], active=False, sent={"1": [0, 0]}))])
+    assert "  priority 10, not active: udp dscp 46\n    to BID 7: not there\n" in text
+    assert "before" not in text
+
+
+def test_what_the_kernel_does_not_tell_is_unknown_and_not_nothing(socket_path: Path) -> None:
+    assert "    to BID 1: unknown\n" in shown(socket_path, nodes=[node(bound_flow(sent={}))])
+
+
+def test_flows_are_listed_for_each_node_that_has_some(socket_path: Path) -> None:
+    nodes = [node(bound_flow(), name="one"), node(name="none"), node(bound_flow(), name="two")]
+    text = shown(socket_path, nodes=nodes)
+    assert text.index("Flows of one") < text.index("Flows of two")
+    assert "Flows of none" not in text
+
+
+def test_the_address_of_a_flow_is_not_folded(socket_path: Path) -> None:
+    packets = f"udp from {LONG}-{LONG} port 16384-32767"
+    assert f"  priority 10: {packets}\n" in shown(socket_path, nodes=[node(bound_flow(packets=packets))])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +137,7 @@ def test_it_fits_80_columns(socket_path: Path) -> None:
     binding = BindingStatus(
         bid=65535, care_of_address=LONG, priority=127, since=NOW - 90000, until=NOW + 90000, preferred=True
     )
-    node = NodeStatus(name="laptop", identity="laptop@example.org", home_address=LONG, bindings=[binding])
+    node = NodeStatus(name="laptop", identity="laptop@example.org", home_address=LONG, bindings=[binding], flows=[])
     lines = shown(socket_path, nodes=[node]).splitlines()
     assert max(map(len, lines)) <= 80
     assert sum(LONG in line for line in lines) == 2

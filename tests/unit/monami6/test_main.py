@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,10 +19,17 @@ def test_every_command_is_there_and_explains_itself(run: Run, name: str) -> None
     assert done.stdout.startswith(f"Usage: monami6 {name}")
 
 
+@pytest.mark.parametrize("name", ["list", "show", "use", "check", "explain"])
+def test_every_command_for_policies_explains_itself(run: Run, name: str) -> None:
+    done = run("policy", name, "-h")
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"Usage: monami6 policy {name}")
+
+
 def test_help_lists_commands_and_exit_codes(run: Run) -> None:
     text = run("--help").stdout
-    for name in COMMANDS:
-        assert f"\n  {name} " in text
+    listed = re.findall(r"^  (\w+) ", text.partition("Commands:\n")[2], re.MULTILINE)
+    assert listed == ["status", "switch", "flows", "policy", "monitor", "doctor", "trace", "lab", "completion"]
     for line in ("     0  done", "     3  timed out\n", "8  the agent is not running\n"):
         assert line in text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.monami6.fake import FakeDaemon, result, status
+from tests.unit.monami6.fake import FakeDaemon, explanation, result, status
 
 NEVER = ("asyncio", "scapy", "pyroute2")
 NOT_FOR_JSON = (*NEVER, "rich", "msgspec", "mip6", "mn_agent")
@@ -26,7 +26,8 @@ finally:
 
 def modules(socket_path: Path, *arguments: str) -> set[str]:
     command = [sys.executable, "-c", TELL_MODULES, "--socket", str(socket_path), *arguments]
-    with FakeDaemon(socket_path, {"status": result(status()), "switch": result(status())}):
+    answers = {name: result(status()) for name in ("status", "switch", "use")} | {"explain": result(explanation())}
+    with FakeDaemon(socket_path, answers):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     return set(json.loads(done.stderr))
 
@@ -41,7 +42,24 @@ def test_json_imports_next_to_nothing(socket_path: Path) -> None:
     assert modules(socket_path, "status", "--json").isdisjoint(NOT_FOR_JSON)
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("switch", "wifi")])
+@pytest.mark.parametrize("arguments", [("policy", "use", "redundant"), ("policy", "explain", "--json")])
+def test_nothing_that_reads_or_draws_is_needed_to_ask(socket_path: Path, arguments: tuple[str, ...]) -> None:
+    assert modules(socket_path, *arguments).isdisjoint(NOT_FOR_JSON)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status",),
+        ("switch", "wifi"),
+        ("switch", "--ike", "wifi"),
+        ("flows",),
+        ("flows", "--json"),
+        ("policy", "list"),
+        ("policy", "show", "redundant"),
+        ("policy", "explain"),
+    ],
+)
 def test_no_command_for_the_agent_imports_the_heavy_ones(socket_path: Path, arguments: tuple[str, ...]) -> None:
     assert modules(socket_path, *arguments).isdisjoint(NEVER)
 

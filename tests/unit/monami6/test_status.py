@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import Result
+from msgspec.structs import replace
 
-from mn_agent.core.status import DefaultTraffic
+from mn_agent.core.status import PathStatus
 from monami6.exits import FAILED, NOT_RUNNING, TIMED_OUT
-from tests.unit.monami6.fake import NOW, FakeDaemon, link, refusal, registered, result, status
+from tests.unit.monami6.fake import NOW, FakeDaemon, flow, ike, link, refusal, registered, result, status
+from tests.unit.monami6.fake import default as default_traffic
 
 Run = Callable[..., Result]
 
@@ -38,7 +40,7 @@ def test_it_says_which_link_carries_the_traffic_and_why(run: Run, socket_path: P
 
 
 def test_a_pinned_link_is_said_to_be_pinned(run: Run, socket_path: Path) -> None:
-    default = DefaultTraffic(link="office", since=NOW, why="it was asked for", pinned="office")
+    default = default_traffic(link="office", since=NOW, why="it was asked for", pinned="office")
     assert "pinned to office; `monami6 switch --auto`" in shown(run, socket_path, default=default)
 
 
@@ -73,7 +75,7 @@ def test_what_nobody_knows_is_unknown_and_not_no(run: Run, socket_path: Path) ->
         run,
         socket_path,
         registration=registered(since=None, until=None),
-        default=DefaultTraffic(link="office", since=None, why="it is the only registered link", pinned=None),
+        default=default_traffic(link="office", since=None, why="it is the only registered link", pinned=None),
         links=[link(since=None)],
     )
     assert text.count("since when is unknown") == 3
@@ -82,7 +84,7 @@ def test_what_nobody_knows_is_unknown_and_not_no(run: Run, socket_path: Path) ->
 
 def test_without_a_registration_there_is_no_since(run: Run, socket_path: Path) -> None:
     nothing = registered(state="no link", since=None, until=None)
-    default = DefaultTraffic(link=None, since=None, why="no link is registered", pinned=None)
+    default = default_traffic(link=None, since=None, why="no link is registered", pinned=None)
     text = shown(run, socket_path, registration=nothing, default=default, links=[])
     assert "No link to home agent" in text
     assert "Default traffic: carried by no link: no link is registered" in text
@@ -123,10 +125,97 @@ def test_nothing_dropped_is_not_mentioned(run: Run, socket_path: Path) -> None:
     assert "Troubles" not in text
 
 
+def test_the_policy_in_use_is_named(run: Run, socket_path: Path) -> None:
+    assert "\nPolicy voice-on-lte\n" in shown(run, socket_path, policy="voice-on-lte")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "Flow call: office"),
+        ({"links": ["wlan0", "office"]}, "Flow call: wlan0, office"),
+        ({"pinned": "office"}, "Flow call: office, pinned"),
+        ({"pinned": "lte"}, "Flow call: office, pinned to lte"),
+        ({"bound": "not yet"}, "Flow call: office; the home agent does not know it yet"),
+        ({"bound": "not supported"}, "Flow call: office; the home agent does not bind flows"),
+        ({"bound": "refused: malformed (130)"}, "Flow call: office; the home agent refuses it: malformed (130)"),
+        ({"links": [], "bound": "not yet"}, "Flow call: carried by no link; the home agent does not know it yet"),
+    ],
+)
+def test_each_flow_has_one_line(run: Run, socket_path: Path, changes: dict[str, Any], line: str) -> None:
+    lines = shown(run, socket_path, flows=[flow(**changes), flow("two")]).splitlines()
+    at = lines.index(line)
+    assert lines[at + 1] == "Flow two: office"
+    assert lines[at - 2].startswith("Default traffic: ")
+
+
+def test_the_care_of_address_for_ikev2_is_told(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path)
+    assert "IKEv2 care-of address: office, since 13:58:12, 5 min\n  because it is the steadiest\n" in text
+    assert "switch --ike" not in text
+
+
+def test_ikev2_may_be_pinned_or_have_no_link(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, ike=ike(pinned="office"))
+    assert "pinned to office; `monami6 switch --ike --auto`" in text
+    nothing = ike(link=None, care_of_address=None, since=None, why="no link is registered")
+    text = shown(run, socket_path, ike=nothing)
+    assert "IKEv2 care-of address: carried by no link: no link is registered" in text
+
+
+PATH = PathStatus(state="alive", rtt_ms=12.34, jitter_ms=None, loss=None)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (PATH, "rtt 12.3 ms"),
+        (replace(PATH, loss=0.0), "rtt 12.3 ms"),
+        (replace(PATH, loss=0.25), "rtt 12.3 ms, 25 % lost"),
+        (replace(PATH, loss=0.001), "rtt 12.3 ms, 1 % lost"),
+        (replace(PATH, rtt_ms=None, loss=1.0), "rtt unknown, 100 % lost"),
+        (replace(PATH, state="unknown", rtt_ms=None), "path unknown"),
+        (replace(PATH, state="dead"), "path dead"),
+    ],
+)
+def test_a_path_is_as_good_as_anybody_knows(run: Run, socket_path: Path, path: PathStatus, words: str) -> None:
+    lines = shown(run, socket_path, links=[link(path=path, carries_default=False)]).splitlines()
+    row = next(at for at, line in enumerate(lines) if line.startswith("office"))
+    assert lines[row + 2].strip() == words
+
+
+def test_the_path_of_a_link_that_cannot_be_used_is_not_told(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, links=[link(state="unusable", problem="no carrier")])
+    assert "no carrier" in text
+    assert "rtt" not in text
+
+
+def test_what_a_dead_path_means_is_told(run: Run, socket_path: Path) -> None:
+    problem = "its path is dead: the home agent is reached over other links only"
+    text = shown(run, socket_path, links=[link(path=replace(PATH, state="dead"), problem=problem)])
+    words = " ".join(text.replace("default traffic", "").split())
+    assert f"path dead {problem}" in words
+
+
+@pytest.mark.parametrize(("metered", "line"), [(True, "eth0, ethernet, metered"), (False, "eth0, ethernet")])
+def test_a_metered_link_is_said_to_be(run: Run, socket_path: Path, line: str, *, metered: bool) -> None:
+    lines = shown(run, socket_path, links=[link(metered=metered)]).splitlines()
+    row = next(at for at, line in enumerate(lines) if line.startswith("office"))
+    assert lines[row + 1].split("  ")[0] == line
+
+
+def test_a_link_that_has_to_prove_itself_says_until_when(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, links=[link(carries_default=False, waits_until=NOW + 30)])
+    words = " ".join(text.split())
+    assert "has to prove itself" in words
+    assert "until 14:03:42, in 30 s" in words
+    assert "prove" not in shown(run, socket_path, links=[link()])
+
+
 def test_it_fits_80_columns_and_cuts_nothing(run: Run, socket_path: Path) -> None:
     problem = "somebody else has its address (duplicate address detection failed)"
     links = [
-        link("office", care_of_address=LONG),
+        link("office", care_of_address=LONG, metered=True, waits_until=NOW + 30, path=replace(PATH, loss=0.25)),
         link("wlan0", interface="wlp0s20f3u1u2u3", kind="wifi", bid=12345, care_of_address=LONG, problem=problem),
     ]
     why = "it is the best registered link in the configured order"
@@ -136,7 +225,7 @@ def test_it_fits_80_columns_and_cuts_nothing(run: Run, socket_path: Path) -> Non
         home_address=LONG,
         home_agent=LONG,
         links=links,
-        default=DefaultTraffic(link="office", since=NOW - 200_000, why=why, pinned="office"),
+        default=default_traffic(link="office", since=NOW - 200_000, why=why, pinned="office"),
     )
     lines = text.splitlines()
     assert max(len(line) for line in lines) <= 80
@@ -180,7 +269,7 @@ def test_json_has_its_schema_version_inside(run: Run, socket_path: Path) -> None
 
 
 def test_what_a_newer_agent_says_beyond_is_left_out(run: Run, socket_path: Path) -> None:
-    more = msgspec.to_builtins(status()) | {"flows": []}
+    more = msgspec.to_builtins(status()) | {"more": []}
     with FakeDaemon(socket_path, {"status": result(more)}):
         assert run("status").exit_code == 0
 

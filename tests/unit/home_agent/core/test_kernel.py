@@ -6,8 +6,13 @@ import pytest
 
 from home_agent.core import agent
 from home_agent.core.events import UplinkChanged
-from home_agent.core.kernel import HOME_TABLE, wanted_kernel
-from mip6.kernel import DELIVER, FORWARD, LOOPBACK, Decapsulate, Encapsulate, Route
+from home_agent.core.kernel import COPIES, COPY_TABLE, HOME_TABLE, SLOT_TABLES, counter_name, wanted_kernel
+from home_agent.core.report import status
+from mip6.kernel import DELIVER, FORWARD, LOOPBACK, Decapsulate, Encapsulate, Route, host
+from mip6.table import Counter, Table
+from mip6.wire.flows import BindingReference
+from mip6.wire.options import FlowIdentification, FlowSummary
+from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, Span
 from tests.unit.home_agent.core.updates import ETHERNET, HOME, LTE, WIFI, Bench, bid
 
 
@@ -17,10 +22,38 @@ def tunnel(bench: Bench) -> Route | None:
     return next((route for route in wanted_kernel(bench.state).routes if route.destination == host), None)
 
 
+def table(bench: Bench) -> Table:
+    wanted = wanted_kernel(bench.state).table
+    assert wanted is not None
+    return wanted
+
+
 def elements(bench: Bench, name: str) -> set[str]:
-    table = wanted_kernel(bench.state).table
-    assert table is not None
-    return {str(element) for element in table.elements[name]}
+    return {str(element) for element in table(bench).elements[name]}
+
+
+SIP = Ipv6Selector(source_port=Span.only(5060))
+WEB = Ipv6Selector(source_port=Span.only(443))
+
+
+def flow(fid: int, selector: Ipv6Selector | Ipv4Selector, *bids: int) -> FlowIdentification:
+    return FlowIdentification(fid, fid, suboptions=(selector, BindingReference(bids)))
+
+
+def with_flows(*flows: FlowIdentification) -> Bench:
+    """Three bindings, Ethernet the preferred."""
+    bench = Bench()
+    bench.update(bid(1, ETHERNET, priority=1), bid(2, WIFI, priority=2), bid(3, LTE, priority=3), *flows)
+    return bench
+
+
+def tables(bench: Bench) -> dict[int, Encapsulate | None]:
+    """Where each table of slots sends packets for the home address."""
+    return {
+        route.table: route.tunnel
+        for route in wanted_kernel(bench.state).routes
+        if route.table >= SLOT_TABLES and isinstance(route.tunnel, Encapsulate)
+    }
 
 
 @pytest.mark.req("HA-16")
@@ -89,3 +122,73 @@ def test_packets_for_the_home_agent_itself_are_delivered_and_others_forwarded() 
     routes = {route.destination: route.tunnel for route in wanted_kernel(Bench().state).routes}
     assert routes[IPv6Network((DELIVER, 128))] == Decapsulate(255)
     assert routes[IPv6Network((FORWARD, 128))] == Decapsulate(None)
+
+
+@pytest.mark.req("FLOW-27", "FLOW-26")
+def test_a_flow_leads_into_the_table_of_its_binding() -> None:
+    bench = with_flows(flow(1, SIP, 3), flow(2, WEB, 2))
+    assert tables(bench) == {SLOT_TABLES + 1: Encapsulate(WIFI), SLOT_TABLES + 2: Encapsulate(LTE)}
+    assert dict(table(bench).elements["node"]) == {HOME: "jump n0"}  # type: ignore[arg-type]
+    assert "meta mark & 0xffffff | 0x4000000" in table(bench).chains["n0_f1"].rules[0]
+    assert {counter_name(0, 1, 3), counter_name(0, 2, 2)} <= table(bench).counters
+    assert tables(with_flows()) == {}
+
+
+@pytest.mark.req("FLOW-26", "FLOW-27")
+def test_the_order_of_flows_is_that_of_their_priorities_and_sleeping_ones_do_not_count() -> None:
+    bench = with_flows(flow(1, SIP, 3), flow(2, SIP, 2))
+    found = [value for name, some in table(bench).elements.items() if name.startswith("n0_") for value in some.values()]  # type: ignore[union-attr]
+    assert found[0] == "goto n0_f1"
+    bench.update(bid(3), FlowSummary((1, 2)), lifetime=0)
+    found = [value for name, some in table(bench).elements.items() if name.startswith("n0_") for value in some.values()]  # type: ignore[union-attr]
+    assert found[0] == "goto n0_f2"
+    assert "n0_f1" not in table(bench).chains
+
+
+@pytest.mark.req("FLOW-27")
+def test_a_flow_with_several_bindings_is_copied() -> None:
+    bench = with_flows(flow(1, SIP, 3, 1))
+    # Slots 0 and 2: the first takes the packet, a copy for the other goes to an address that stands for it
+    assert "| 0x5000000" in table(bench).chains["n0_f1"].rules[0]
+    copy = COPIES[2]
+    assert table(bench).elements["copy_2"] == {HOME: copy}
+    routes = {
+        route.destination: route.tunnel for route in wanted_kernel(bench.state).routes if route.table == COPY_TABLE
+    }
+    assert routes[host(copy)] == Encapsulate(LTE)
+
+
+def test_a_binding_that_comes_back_may_have_another_slot() -> None:
+    bench = with_flows(flow(1, SIP, 3))
+    bench.update(bid(1), FlowSummary((1,)), lifetime=0)
+    bench.update(bid(9, ETHERNET, priority=9), FlowSummary((1,)))
+    assert bench.entry is not None
+    assert {binding.bid: binding.slot for binding in bench.entry.bindings.values()} == {9: 0, 2: 1, 3: 2}
+
+
+def test_moving_a_flow_changes_one_rule() -> None:
+    bench = with_flows(flow(1, SIP, 3), flow(2, WEB, 2), flow(3, Ipv6Selector(), 3))
+    before = wanted_kernel(bench.state)
+    bench.update(bid(1, ETHERNET, priority=1), flow(1, SIP, 2), FlowSummary((2, 3)))
+    after = wanted_kernel(bench.state)
+    assert (after.rules, after.routes) == (before.rules, before.routes)
+    assert before.table is not None
+    assert after.table is not None
+    assert after.table.elements == before.table.elements
+    changed = [name for name, chain in after.table.chains.items() if chain != before.table.chains[name]]
+    assert changed == ["n0_f1"]
+
+
+def test_flows_of_ipv4_packets_select_none_of_ipv6() -> None:
+    assert elements(with_flows(flow(1, Ipv4Selector(), 3)), "node") == set()
+
+
+def test_what_people_see_of_flows() -> None:
+    bench = with_flows(flow(1, SIP, 3, 1), flow(2, WEB, 2))
+    bench.update(bid(2), FlowSummary((1, 2)), lifetime=0)
+    counters = {counter_name(0, 1, 3): Counter(5, 500), "tunnelled": Counter(1, 2)}
+    shown = status(bench.state, bench.now, unix_time=bench.now, version="1", pid=2, counters=counters).nodes[0].flows
+    assert [(one.fid, one.priority, one.packets, one.bids, one.active, one.sent) for one in shown] == [
+        (1, 1, "from port 5060", [3, 1], True, {"3": [5, 500]}),
+        (2, 2, "from port 443", [2], False, {}),
+    ]

@@ -2,11 +2,13 @@
 
 from home_agent.core.report import status
 from home_agent.core.status import Status
+from mip6.table import Counter
 from tests.unit.home_agent.core.updates import EPOCH_S, ETHERNET, KEY, OTHER_KEY, WIFI, Bench, bid
 
 
 def report(bench: Bench) -> Status:
-    return status(bench.state, bench.now, unix_time=EPOCH_S + bench.now, version="1", pid=2, counters={"tunnelled": 3})
+    counters = {"tunnelled": Counter(3, 300), "n0_f7_b1": Counter(5, 500)}
+    return status(bench.state, bench.now, unix_time=EPOCH_S + bench.now, version="1", pid=2, counters=counters)
 
 
 def test_nodes_and_their_bindings() -> None:

@@ -23,8 +23,11 @@ from mip6.wire.registry import BindingAcknowledgementFlag, BindingErrorStatus, S
 from mn_agent.core import agent
 from mn_agent.core.changes import status_text
 from mn_agent.core.commands import Command, Send, SendIcmp, Tell
-from mn_agent.core.events import Event, IcmpReceived, PacketReceived, Refused, StopRequested
+from mn_agent.core.events import Event, IcmpReceived, PacketReceived, PolicyChosen, Refused, StopRequested
+from mn_agent.core.flows import prepare
+from mn_agent.core.links import called
 from mn_agent.core.notices import Notice, NoticeKind
+from mn_agent.core.policy_file import Policy
 from tests.story.test_refusals import always
 from tests.story.world import AGENT, HOME, World, make_link, three_links
 
@@ -173,17 +176,31 @@ def test_links_that_come_and_go_are_told() -> None:
     ]
 
 
+def why(world: World) -> str:
+    assert world.mn.decision.default is not None
+    return world.mn.decision.default.why
+
+
 def test_the_traffic_says_where_it_is_and_why() -> None:
     world = registered()
-    assert world.mn.carrier is not None
-    assert world.mn.carrier.why == "it is the best registered link in the configured order"
+    assert why(world) == "it is better than wlan0 by order"
     world.switch("lte")
-    assert world.mn.carrier.why == "it was asked for"
+    assert why(world) == "it was asked for"
     world.carrier("lte", on=False)
-    assert world.mn.carrier.why == "lte was asked for, but is not registered"
+    assert why(world) == "lte was asked for, but does not work"
     world.carrier("wifi", on=False)
     world.carrier("ethernet", on=False)
-    assert world.notices[-1] == "no link carries traffic"
+    assert "no link carries traffic" in world.notices[-4:]
+
+
+def test_another_policy_is_told() -> None:
+    world = registered()
+    other = prepare("other", Policy(description="all the same"), {})
+    assert Tell(Notice(NoticeKind.POLICY, "policy other: all the same")) in step(world, PolicyChosen(other))
+    assert world.mn.chosen == "other"
+    assert agent.saved(world.mn).policy == "other"
+    step(world, PolicyChosen(prepare("usual", world.policy, {}), by_people=False))
+    assert world.mn.chosen == "other", "until people choose another"
 
 
 def test_a_refusal_and_its_end_are_told() -> None:
@@ -198,8 +215,8 @@ def test_a_refusal_and_its_end_are_told() -> None:
 def test_links_are_called_by_name_interface_or_kind() -> None:
     links = {**three_links(), "usb": make_link(4, "wwan1", "lte")}
     world = World(links).start()
-    called = [world.mn.link_called(name) for name in ("eth0", "wifi", "lte", "nothing")]
-    assert [link.bid if link else None for link in called] == [1, 2, None, None]
+    found = [called(name, world.mn.links.values()) for name in ("eth0", "wifi", "lte", "nothing", None)]
+    assert [link.bid if link else None for link in found] == [1, 2, None, None, None]
 
 
 def test_stopping_without_a_link_is_done_at_once() -> None:

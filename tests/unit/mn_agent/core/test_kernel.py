@@ -4,9 +4,22 @@ from ipaddress import IPv6Network
 
 import pytest
 
-from mip6.kernel import ANYWHERE, DELIVER, LOOPBACK, Address, Decapsulate, Encapsulate, Kernel, Route
-from mn_agent.core.kernel import DECAPSULATION_TABLE, LINK_TABLES, OUTER_TABLE, TUNNEL_TABLE, wanted_kernel
-from tests.story.world import AGENT, HOME, World, make_link, three_links
+from mip6.kernel import ANYWHERE, DELIVER, LOOPBACK, Address, Decapsulate, Encapsulate, Kernel, Route, host
+from mip6.wire.traffic_selectors import Span
+from mn_agent.core.agent import SLOTS
+from mn_agent.core.events import Subject
+from mn_agent.core.kernel import (
+    DECAPSULATION_TABLE,
+    LINK_TABLES,
+    OUTER_TABLE,
+    OUTER_TABLES,
+    TUNNEL_TABLE,
+    TUNNEL_TABLES,
+    slot_bit,
+    wanted_kernel,
+)
+from mn_agent.core.policy_file import FlowRule, Policy
+from tests.story.world import AGENT, AT_ONCE, HOME, TestLink, World, make_link, three_links
 
 
 def kernel(world: World) -> Kernel:
@@ -64,7 +77,7 @@ def test_a_care_of_address_leaves_by_its_own_link() -> None:
     world = registered()
     for bid, link in enumerate(world.links.values(), 1):
         table = LINK_TABLES + bid
-        assert any(rule.source == link.address and rule.table == table for rule in kernel(world).rules)
+        assert any(rule.source == host(link.address) and rule.table == table for rule in kernel(world).rules)
         assert default(world, table).interface == link.interface.index
         on_link = [route for route in kernel(world).routes if route.table == table and route.destination != ANYWHERE]
         assert [route.destination for route in on_link] == list(link.interface.prefixes)
@@ -96,3 +109,79 @@ def test_the_outer_source_is_put_right_for_every_link() -> None:
     assert table is not None
     expected = {link.interface.index: link.address for link in world.links.values()}
     assert table.elements["source"] == expected
+
+
+FLOWS = Policy(
+    description="",
+    links=AT_ONCE.links,
+    flow=(
+        FlowRule(name="call", port=(Span.only(5060),), via=("lte",)),
+        FlowRule(name="copied", port=(Span.only(53),), copies=2, via=("wifi", "lte")),
+    ),
+)
+"""Ethernet, Wi-Fi and LTE have slots 0, 1 and 2."""
+
+
+def with_flows(links: dict[str, TestLink] | None = None) -> World:
+    return World(links or three_links(), policy=FLOWS).start().run(10)
+
+
+def chains(world: World) -> dict[str, tuple[str, ...]]:
+    table = kernel(world).table
+    assert table is not None
+    return {name: chain.rules for name, chain in table.chains.items()}
+
+
+@pytest.mark.req("FLOW-35")
+def test_every_link_that_flows_may_take_has_routes_of_its_own() -> None:
+    world = with_flows()
+    for slot, link in enumerate(world.links.values()):
+        tunnel, outer = default(world, TUNNEL_TABLES + slot), default(world, OUTER_TABLES + slot)
+        assert (tunnel.interface, tunnel.tunnel) == (link.interface.index, Encapsulate(AGENT))
+        assert (outer.interface, outer.gateway) == (link.interface.index, link.interface.routers[0])
+        marked = [rule.table for rule in kernel(world).rules if rule.mark and rule.mark.value == slot_bit(slot)]
+        assert marked == [OUTER_TABLES + slot, TUNNEL_TABLES + slot]
+    without = kernel(registered())
+    assert not any(rule.table in (OUTER_TABLES, TUNNEL_TABLES) for rule in without.rules)
+
+
+@pytest.mark.req("FLOW-35", "FLOW-27")
+def test_a_flow_gets_the_bits_of_its_links_and_moving_it_changes_one_rule() -> None:
+    world = with_flows()
+    before = chains(world)
+    assert before["flow_0"][-1] == "counter name flow_0_3_up meta mark set meta mark & 0xffffff | 0x84000000"
+    assert before["flow_1"][-1] == (
+        "counter name flow_1_2_up counter name flow_1_3_up meta mark set meta mark & 0xffffff | 0x86000000"
+    )
+    rest = kernel(world)
+    world.switch("wifi", subject=Subject.FLOW, flow="call")
+    after = chains(world)
+    assert [name for name, rules in after.items() if rules != before[name]] == ["flow_0"]
+    assert (kernel(world).rules, kernel(world).routes) == (rest.rules, rest.routes)
+
+
+def test_copies_find_the_router_and_the_device_of_their_link() -> None:
+    table = kernel(with_flows()).table
+    assert table is not None
+    assert table.elements["copy_device"] == {slot_bit(0): 1, slot_bit(1): 2, slot_bit(2): 3}
+    assert set(table.elements["copy_router"]) == {slot_bit(0), slot_bit(1), slot_bit(2)}
+
+
+def test_a_link_without_router_takes_no_flows() -> None:
+    world = with_flows()
+    world.change("wifi", routers=())
+    tables = {route.table for route in kernel(world).routes}
+    assert TUNNEL_TABLES + 1 not in tables
+    assert {TUNNEL_TABLES, TUNNEL_TABLES + 2} <= tables
+
+
+def test_links_beyond_the_slots_carry_the_default_traffic_only() -> None:
+    links = {f"l{number}": make_link(number, f"eth{number}", "ethernet") for number in range(1, SLOTS + 1)}
+    links["lte"] = make_link(99, "wwan0", "lte")
+    world = with_flows(links)
+    assert 8 in world.bindings()
+    assert chains(world)["flow_0"][-1] == "meta mark set meta mark & 0xffffff | 0x80000000"
+    assert set(world.mn.slots.values()) == set(range(SLOTS))
+    del world.links["l1"]
+    world.look()
+    assert world.mn.slots[8] == 0

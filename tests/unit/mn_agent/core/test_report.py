@@ -1,18 +1,36 @@
 """What `monami6 status` gets to show."""
 
+from dataclasses import replace
+
 import pytest
 
+from mip6.table import Counter
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingUpdate
 from mip6.wire.registry import Status as Code
+from mip6.wire.traffic_selectors import Span
+from mn_agent.core.events import Subject
+from mn_agent.core.policy_file import FlowRule, Policy, Ranking
 from mn_agent.core.report import status
-from mn_agent.core.status import Status
+from mn_agent.core.settings import ProbingSettings
+from mn_agent.core.status import Status, Traffic
 from tests.story.test_refusals import always, answer
-from tests.story.world import AGENT, EPOCH_S, HOME, KEY, World, make_link, three_links
+from tests.story.world import (
+    AGENT,
+    EPOCH_S,
+    HOME,
+    KEY,
+    World,
+    home_agent_settings,
+    make_link,
+    mobile_node_settings,
+    three_links,
+)
 
 
-def report(world: World) -> Status:
-    return status(world.mn, world.now, unix_time=EPOCH_S + world.now, version="1", pid=2, counters={"tunnelled": 3})
+def report(world: World, **counters: Counter) -> Status:
+    counters |= {"tunnelled": Counter(3, 300)}
+    return status(world.mn, world.now, unix_time=EPOCH_S + world.now, version="1", pid=2, counters=counters)
 
 
 def test_a_registered_node() -> None:
@@ -94,6 +112,101 @@ def test_a_home_agent_that_takes_one_care_of_address() -> None:
     assert shown.registration.state == "registered"
     assert [link.state for link in shown.links] == ["registered", "standby", "standby"]
     assert shown.links[1].problem == "the home agent takes one care-of address only"
+
+
+VOICE = Policy(
+    description="",
+    links=Ranking(return_after_s=5),
+    flow=(
+        FlowRule(name="call", protocol=(17,), port=(Span.only(5060),), via=("lte",)),
+        FlowRule(name="mine", user="1000", via=("wifi",)),
+        FlowRule(name="backup", cgroup="backup.slice", via=("wifi",)),
+    ),
+)
+
+
+def test_flows_say_where_they_go_and_why_and_what_went() -> None:
+    world = World(three_links(), policy=VOICE).start().run(5)
+    counters = {
+        "flow_0_3_up": Counter(5, 500),
+        "flow_0_3_down": Counter(4, 400),
+        "default_1_up": Counter(9, 900),
+        "link_3_up": Counter(7, 700),
+        "link_3_down": Counter(6, 600),
+    }
+    shown = report(world, **counters)
+    call, mine, backup = shown.flows
+    assert (call.name, call.packets, call.links, call.why) == (
+        "call",
+        ["udp from port 5060"],
+        ["wwan0"],
+        "the flow goes via lte",
+    )
+    assert (call.bound, call.pinned, call.sent, call.received) == (
+        "yes",
+        None,
+        {"wwan0": Traffic(5, 500)},
+        {"wwan0": Traffic(4, 400)},
+    )
+    assert call.since == pytest.approx(EPOCH_S + 1000, abs=3)
+    assert (mine.packets, mine.bound, mine.links) == (["everything of user 1000"], "unknown to it", ["wlan0"])
+    assert backup.packets == ["everything of control group backup.slice"]
+    assert backup.why == "its control group backup.slice does not exist"
+    assert shown.policy == "test"
+    assert (shown.default.sent, shown.default.received) == ({"eth0": Traffic(9, 900)}, {})
+    lte = shown.links[2]
+    assert (lte.sent, lte.received) == (Traffic(7, 700), Traffic(6, 600))
+    assert (shown.links[0].sent, lte.metered, shown.links[0].metered) == (None, True, False)
+
+
+def test_before_anything_is_bound() -> None:
+    shown = report(World(three_links(), policy=VOICE).start())
+    assert [(flow.bound, flow.links, flow.why) for flow in shown.flows[:2]] == [
+        ("not yet", [], "no link is registered"),
+        ("unknown to it", [], "no link is registered"),
+    ]
+    assert (shown.ike.link, shown.ike.care_of_address, shown.ike.why) == (None, None, "no link is registered")
+
+
+def test_flows_that_the_home_agent_does_not_bind() -> None:
+    none = World(three_links(), policy=VOICE, home_agent=home_agent_settings(max_flows=0)).start().run(5)
+    assert report(none).flows[0].bound == "not supported"
+    pair = replace(VOICE, flow=(VOICE.flow[0], replace(VOICE.flow[0], name="more", port=(Span.only(9),))))
+    few = World(three_links(), policy=pair, home_agent=home_agent_settings(max_flows=1)).start().run(5)
+    assert [flow.bound for flow in report(few).flows] == [
+        "yes",
+        "refused: the home agent does not bind it: administratively prohibited (128)",
+    ]
+
+
+def test_paths_and_who_has_to_prove_itself() -> None:
+    world = World(three_links(), policy=VOICE, settings=mobile_node_settings(ProbingSettings())).start().run(25)
+    shown = report(world)
+    assert shown.links[0].path.state == "alive"
+    assert shown.links[0].path.rtt_ms == pytest.approx(20)
+    assert shown.links[0].path.jitter_ms == pytest.approx(0)
+    assert shown.links[0].path.loss == 0
+    world.links["ethernet"].blackhole = True
+    world.stream(3)
+    world.run(3)
+    dead = report(world).links[0]
+    assert dead.path.state == "dead"
+    assert dead.problem == "its path is dead: the home agent is reached over other links only"
+    world.carrier("ethernet", on=False)
+    assert report(world).links[0].path.state == "unknown"
+    world.links["ethernet"].blackhole = False
+    world.carrier("ethernet", on=True)
+    world.run(1)
+    waits = report(world).links[0].waits_until
+    assert waits == pytest.approx(EPOCH_S + world.now + 4, abs=1.1)
+
+
+def test_the_care_of_address_for_ikev2() -> None:
+    world = World(three_links()).start().run(5)
+    world.switch("wifi", subject=Subject.IKE)
+    shown = report(world).ike
+    assert (shown.link, shown.care_of_address) == ("wlan0", str(world.links["wifi"].address))
+    assert (shown.since, shown.why, shown.pinned) == (EPOCH_S + world.now, "it was asked for", "wifi")
 
 
 def test_secrets_stay_secret() -> None:
