@@ -45,9 +45,9 @@ _FILTER = Table(
         "care_of": Set("set", "typeof ip6 daddr;"),
         "source": Set("map", "typeof oif : ip6 saddr;"),
         "link": Set("map", "type iface_index : counter;"),
-        "router": Set("map", "type mark : ipv6_addr;"),
-        "device": Set("map", "type mark : iface_index;"),
-        "flow": Set(
+        "copy_router": Set("map", "type mark : ipv6_addr;"),
+        "copy_device": Set("map", "type mark : iface_index;"),
+        "flow_found": Set(
             "map", "type ipv6_addr . ipv6_addr . inet_proto . inet_service . inet_service : verdict; flags interval;"
         ),
     },
@@ -64,14 +64,14 @@ _FILTER = Table(
         ),
         "output": Chain(
             (
-                "ip6 daddr . ip6 saddr . meta l4proto . th dport . th sport vmap @flow",
+                "ip6 daddr . ip6 saddr . meta l4proto . th dport . th sport vmap @flow_found",
                 "meta mark set meta mark & 0xffffff | 0x1000000",
             ),
             "type route hook output priority mangle; policy accept;",
         ),
         "postrouting": Chain(
             (
-                "meta mark & 0x2 != 0 dup to meta mark & 0x2 map @router device meta mark & 0x2 map @device",
+                "meta mark & 0x2 != 0 dup to meta mark & 0x2 map @copy_router device meta mark & 0x2 map @copy_device",
                 "ip6 nexthdr 41 ip6 saddr set oif map @source",
             ),
             "type filter hook postrouting priority mangle; policy accept;",
