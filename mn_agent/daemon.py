@@ -57,6 +57,7 @@ from mn_agent.core.events import (
 )
 from mn_agent.core.explain import Packet as AskedPacket
 from mn_agent.core.explain import explain
+from mn_agent.core.flow_bindings import is_due
 from mn_agent.core.kernel import TABLE_NAME, counter_name, wanted_kernel
 from mn_agent.core.links import Link, called
 from mn_agent.core.probing import Probe
@@ -71,6 +72,8 @@ CGROUPS_S = 5.0
 """How often to look for the control groups that the policy names."""
 SWITCH_S = 60.0
 """How long somebody who asked for a switch may wait for the home agent's word."""
+USE_S = 3.0
+"""The same for who asked for a policy, who can do without."""
 
 
 class AgentDaemon(Daemon[State, Event, Command]):
@@ -262,7 +265,9 @@ class AgentDaemon(Daemon[State, Event, Command]):
         return await self._status({})
 
     async def _use(self, arguments: Mapping[str, Any]) -> object:
-        """Use the policy `policy`, also after a restart; null goes back to the configuration's."""
+        """Use the policy `policy`, also after a restart; null goes back to the configuration's. Answers when the home
+        agent has confirmed what follows from it, or does not for a while: it is in use all the same.
+        """
         _expect(arguments, "policy")
         name = arguments.get("policy")
         try:
@@ -270,6 +275,8 @@ class AgentDaemon(Daemon[State, Event, Command]):
         except ConfigError as error:
             raise ControlError("no-such-policy" if name not in policies.names() else "policy", str(error)) from None
         self.handle(PolicyChosen(flows, by_people=name is not None))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._until(_is_settled), USE_S)
         return await self._status({})
 
     async def _explain(self, arguments: Mapping[str, Any]) -> object:
@@ -345,7 +352,8 @@ def _is_settled(state: State) -> bool:
     """The home agent has confirmed what is wanted of the links and flows that it knows."""
     registered = state.registration
     updating = any(entry.state is EntryState.UPDATING for entry in registered.entries.values())
-    telling = registered.flow_bindings and any(not entry.is_settled for entry in registered.flows.values())
+    bound = [entry.bid for entry in registered.entries.values() if entry.binding is not None]
+    telling = registered.flow_bindings and is_due(registered.flows, bound)
     return not updating and not telling and endpoint(registered) is None
 
 

@@ -1,6 +1,7 @@
 """Packets through the tunnels, on real links, judged by tshark, ping, ip and nft."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -184,7 +185,7 @@ send(IPv6(src=outer_source, dst=outer_destination) / inner, count=10, verbose=Fa
 
 def spoof(lab: Lab, node: str, *addresses: str) -> None:
     """Ten tunnelled packets: outer source and destination, inner source and destination."""
-    lab.run(node, "python3", "-c", SPOOF, *addresses)
+    lab.run(node, sys.executable, "-c", SPOOF, *addresses)
 
 
 @pytest.mark.req("HA-17", "PKT-09", "SC-03")

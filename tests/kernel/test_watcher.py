@@ -50,14 +50,19 @@ def heed(watcher: Watcher) -> Snapshot:
     pytest.fail("no news")
 
 
+def heed_address(watcher: Watcher, text: str) -> InterfaceAddress:
+    """The address when it is there; what else happens to the new cable may come before it."""
+    while (found := address(heed(watcher), text)) is None:
+        pass
+    return found
+
+
 def test_an_address_comes_is_checked_and_goes(watcher: Watcher) -> None:
     ip("address", "add", "2001:db8::1/64", "dev", "up0")
-    found = address(heed(watcher), "2001:db8::1")
-    assert found is not None
+    found = heed_address(watcher, "2001:db8::1")
     assert found.tentative
     while found.tentative:
-        found = address(heed(watcher), "2001:db8::1")
-        assert found is not None
+        found = heed_address(watcher, "2001:db8::1")
     assert not found.duplicate
     ip("address", "del", "2001:db8::1/64", "dev", "up0")
     assert address(heed(watcher), "2001:db8::1") is None
@@ -66,15 +71,13 @@ def test_an_address_comes_is_checked_and_goes(watcher: Watcher) -> None:
 def test_an_address_that_somebody_else_has_is_marked(watcher: Watcher) -> None:
     ip("address", "add", "2001:db8::1/64", "dev", "down0", "nodad")
     ip("address", "add", "2001:db8::1/64", "dev", "up0")
-    found = address(heed(watcher), "2001:db8::1")
-    while found is None or not found.duplicate:
-        found = address(heed(watcher), "2001:db8::1")
+    while not heed_address(watcher, "2001:db8::1").duplicate:
+        pass
 
 
 def test_an_address_that_is_deprecated_is_marked_and_its_end_known(watcher: Watcher) -> None:
     ip("address", "add", "2001:db8::2/64", "dev", "up0", "nodad", "preferred_lft", "0", "valid_lft", "100")
-    found = address(heed(watcher), "2001:db8::2")
-    assert found is not None
+    found = heed_address(watcher, "2001:db8::2")
     assert found.deprecated
     assert 95 < found.valid_until_at - time.clock_gettime(time.CLOCK_BOOTTIME) <= 100
 
