@@ -13,7 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
 from home_agent.core.cache import Binding, CacheEntry
-from home_agent.core.settings import SLOTS
+from home_agent.core.settings import SLOTS, HomeAgent
 from home_agent.core.state import State, Uplink
 from mip6.classifier import Flow, Lookup, layers, lookup
 from mip6.kernel import (
@@ -45,6 +45,8 @@ MARK_MASK = 0xFF000000
 _KEEP = 0xFFFFFFFF ^ MARK_MASK
 FRAGMENTS_S = 15
 """How long after its first fragment the rest of a packet may come."""
+
+_BEFORE_REASSEMBLY = -450
 
 STATIC_COUNTERS = frozenset(("tunnelled", "spoofed_inner_source", "spoofed_outer_source"))
 
@@ -85,7 +87,7 @@ def wanted_kernel(state: State) -> Kernel:
     if state.uplink is not None:
         for place, entry in bound.items():
             routes += _tunnel_routes(place, entry, state.uplink)
-    return Kernel(rules=rules, routes=frozenset(routes), table=_table(state.settings.home_agent.address, bound))
+    return Kernel(rules=rules, routes=frozenset(routes), table=_table(state.settings.home_agent, bound))
 
 
 def _mark(slot: int) -> Mark:
@@ -114,7 +116,7 @@ def _copy_address(place: int, slot: int) -> IPv6Address:
     return COPIES[place << 8 | slot]
 
 
-def _table(own: IPv6Address, bound: dict[int, CacheEntry]) -> Table:
+def _table(settings: HomeAgent, bound: dict[int, CacheEntry]) -> Table:
     pairs = {(binding.care_of, entry.home_address) for entry in bound.values() for binding in entry.bindings.values()}
     nodes: dict[Element, Element] = {}
     copies: dict[int, dict[Element, Element]] = {slot: {} for slot in range(1, SLOTS)}
@@ -124,7 +126,7 @@ def _table(own: IPv6Address, bound: dict[int, CacheEntry]) -> Table:
         "node": nodes,
         **{f"copy_{slot}": copy for slot, copy in copies.items()},
     }
-    static = _static(own)
+    static = _static(settings.address, settings.prefixes)
     sets, chains, counters = dict(static.sets), dict(static.chains), set(static.counters)
     for place, entry in bound.items():
         flows = tuple(
@@ -168,9 +170,12 @@ def _lookup(flows: tuple[Flow, ...], prefix: str) -> Lookup:
 
 
 @lru_cache(1)
-def _static(own: IPv6Address) -> Table:
+def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...]) -> Table:
     """What is there whoever is bound.
 
+    reassemble: a mobile node's own packet that is too big for the tunnel comes in fragments (RFC 2473 section 7.1).
+    Nothing ever goes to this chain, but with such a rule the kernel puts fragments together before prerouting.
+    keep_fragments: not those to mobile nodes, which would be too big for the tunnel as a whole.
     prerouting: a Home Address option before a mobility message, which the kernel would refuse, is disguised
     (mip6.wire.extension). Of tunnelled packets only those pass whose outer source is a registered care-of address of
     the node that has the inner source as home address (RFC 6275 section 10.4.5, RFC 5648 section 6.5).
@@ -184,7 +189,13 @@ def _static(own: IPv6Address) -> Table:
         f"meta mark & {slot_bit(s):#x} != 0 meta mark & {_lower_bits(s):#x} != 0 dup to ip6 daddr map @copy_{s}"
         for s in slots[1:]
     ]
+    homes = ", ".join(map(str, prefixes))
     chains = {
+        "reassemble": Chain(("meta l4proto tcp tproxy to :1",)),
+        "keep_fragments": Chain(
+            (f"ip6 nexthdr 44 ip6 daddr {{ {homes} }} notrack",),
+            f"type filter hook prerouting priority {_BEFORE_REASSEMBLY}; policy accept;",
+        ),
         "prerouting": Chain(
             (
                 f"ip6 daddr {own} ip6 nexthdr 60 @nh,320,8 135 @nh,368,8 0xc9 @nh,368,8 set 0x1e",

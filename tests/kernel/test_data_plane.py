@@ -165,6 +165,11 @@ class TestSize:
             ip(lab, "cn", "route", "flush", "cache")
             ip(lab, "ha", "route", "flush", "cache")
 
+    def test_a_large_datagram_goes_in_fragments(self, lab: Lab) -> None:
+        ping(lab, "cn", HOME, "-s", "1452", "-M", "want", count=2)  # learns the path's MTU
+        assert arrives(lab, "mn", CN, "-s", "4000")
+        assert arrives(lab, "cn", HOME, "-s", "4000")
+
     def test_a_large_transfer_goes_through(self, lab: Lab) -> None:
         command = lab.command("cn", "iperf3", "--server", "--one-off", "--forceflush")
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
