@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from statistics import mean, median
-from tempfile import TemporaryDirectory
+from statistics import mean
 
+from bench._spread import Spread
 from mn_lab import network
 from mn_lab.commands import ip_batch, run_all
 from mn_lab.lab import Lab
@@ -29,23 +28,6 @@ MOST_LOST = 5
 MOST_TIMES_BARE = 3.0
 
 _SETTLE_S, _AFTERWARDS_S = 0.3, 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Of several runs."""
-
-    mean: float
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, values: list[float]) -> "Spread":
-        return cls(round(mean(values), 2), median(values), min(values), max(values))
-
-    def __str__(self) -> str:
-        return f"{self.median:5.1f} ({self.least:g} to {self.most:g})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +83,11 @@ def _run_bare(layout: Layout) -> Figures:
         End(network.in_namespace(mobile_node), str(HOME_ADDRESS)),
         End(network.in_namespace(layout.namespace(CORRESPONDENT)), str(CORRESPONDENT_ADDRESS)),
     )
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as program, TemporaryDirectory() as directory:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as program:
         try:
             assert program.stdout is not None
             program.stdout.readline()
-            with Traffic(*ends, Path(directory)) as traffic:
+            with Traffic(*ends) as traffic:
                 found = _figures(traffic, lambda: network.change_link(layout, first.name, LinkAction.DOWN))
         finally:
             program.kill()

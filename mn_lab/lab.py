@@ -154,7 +154,6 @@ class Lab:
         return Traffic(
             End(self.command(MOBILE_NODE), str(HOME_ADDRESS)),
             End(self.command(CORRESPONDENT), str(CORRESPONDENT_ADDRESS)),
-            self.directory,
         )
 
     def start_agent(self) -> None:

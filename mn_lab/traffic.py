@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from mn_lab.commands import LabError
@@ -16,6 +17,7 @@ UP, DOWN = "up", "down"
 """From the mobile node, and to it."""
 
 _MS = 1_000_000
+_MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,13 @@ class End:
 
 
 class Traffic:
-    """1,000 UDP packets a second and a TCP stream, both ways, while the context lasts."""
+    """1,000 UDP packets a second and a TCP stream, both ways, while the context lasts; so long there are records."""
 
-    def __init__(self, mobile_node: End, correspondent: End, directory: Path) -> None:
-        """`directory`: where the records go."""
+    def __init__(self, mobile_node: End, correspondent: End) -> None:
         self._ends = {UP: mobile_node, DOWN: correspondent}
-        self._directory = directory
+        # Writing to a file system on a disk may take its time, and the packets would be late
+        self._records = TemporaryDirectory(prefix="monami6-", dir=_MEMORY if _MEMORY.is_dir() else None)
+        self._directory = Path(self._records.name)
         self._processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
@@ -98,12 +101,13 @@ class Traffic:
             self._start(DOWN, UP, "--listen")
             self._start(UP, DOWN)
         except BaseException:
-            self._stop()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+        self._records.cleanup()
 
     def _start(self, name: str, peer: str, *options: str) -> None:
         end, other = self._ends[name], self._ends[peer]

@@ -15,8 +15,8 @@ from mn_agent.core.settings import ProbingSettings
 
 LOOKS_PER_NOTICE = 3
 """How often to look within the time in which a dead path has to be noticed."""
-FIRST_IDLE_LOOK_S, LAST_IDLE_LOOK_S = 0.25, 1.0
-"""How long not to look for traffic when there was none: twice as long each time."""
+IDLE_LOOKS = 2
+"""A pause is so many times longer when there was no traffic: when some begins, there must be time to notice."""
 LOST_AFTER_S = 2.0
 """A probe that is not answered by then counts as lost."""
 FIRST_HEALING_S, LAST_HEALING_S = 0.5, 5.0
@@ -80,8 +80,6 @@ class Probing:
     """Of the last probe sent."""
     look_at: float = -inf
     """When to look for traffic."""
-    idle_s: float = FIRST_IDLE_LOOK_S
-    """How long not to look if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +117,8 @@ def counted(
     paths = dict(probing.paths)
     for bid, path in probing.paths.items():
         paths[bid] = _proved(path, now) if bid in arrived else replace(path, busy=bid in left)
-    if left:
-        return replace(probing, paths=paths, look_at=now + _look_s(settings), idle_s=FIRST_IDLE_LOOK_S)
-    idle_s = min(2 * probing.idle_s, LAST_IDLE_LOOK_S)
-    return replace(probing, paths=paths, look_at=now + probing.idle_s, idle_s=idle_s)
+    pause_s = _look_s(settings) * (1 if left else IDLE_LOOKS)
+    return replace(probing, paths=paths, look_at=now + pause_s)
 
 
 def answered(probing: Probing, sequence: int, now: float) -> Probing:

@@ -77,6 +77,18 @@ def test_bench_failover() -> None:
         assert 0 <= result["lost"]["median"] <= FEW
 
 
+def test_bench_paths() -> None:
+    """With limits for a machine that does other things; `./dev bench paths` measures it well."""
+    *dead, flapping = bench("paths", "--runs", "1", "--seconds", "5")
+    assert [(result["setting"], result["direction"]) for result in dead] == [
+        (setting, direction) for setting in ("default", "quick") for direction in ("up", "down")
+    ]
+    for result in dead:
+        assert result["gap_ms"]["median"] < 2 * result["limit_ms"]
+        assert (result["lost_on_return"], result["reordered_on_return"]) == (0, 0)
+    assert flapping["ok"]
+
+
 def test_bench_forward() -> None:
     for result in bench("forward", "--runs", "1", "--seconds", "1"):
         assert result["ratio"] == pytest.approx(result["tunnel"] / result["plain"], rel=0.05)

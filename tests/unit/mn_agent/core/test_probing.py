@@ -12,7 +12,6 @@ from mn_agent.core import probing
 from mn_agent.core.probing import (
     FIRST_HEALING_S,
     LAST_HEALING_S,
-    LAST_IDLE_LOOK_S,
     LOST_AFTER_S,
     PROBE_OCTETS,
     Path,
@@ -239,16 +238,10 @@ def test_the_home_agents_answers_prove_the_path_that_they_come_over() -> None:
     assert heard.paths[2] is paths.state.paths[2]
 
 
-def test_without_traffic_it_is_looked_for_more_and_more_seldom() -> None:
+def test_without_traffic_it_is_looked_for_half_as_often() -> None:
     state = probing.follow(Probing(), Paths().targets, USUAL, 0.0)
-    gaps, now = [], 0.0
-    for _ in range(6):
-        state = probing.counted(state, (), (), USUAL, now)
-        gaps.append(state.look_at - now)
-        now = state.look_at
-    assert gaps == [0.25, 0.5, LAST_IDLE_LOOK_S, LAST_IDLE_LOOK_S, LAST_IDLE_LOOK_S, LAST_IDLE_LOOK_S]
-    state = probing.counted(state, (), {1}, USUAL, now)
-    assert state.look_at - now == pytest.approx(USUAL.notice_s / 3)
+    assert probing.counted(state, (), {1}, USUAL, 5.0).look_at - 5.0 == pytest.approx(USUAL.notice_s / 3)
+    assert probing.counted(state, (), (), USUAL, 5.0).look_at - 5.0 == pytest.approx(2 * USUAL.notice_s / 3)
 
 
 def test_sequence_numbers_go_round() -> None:
