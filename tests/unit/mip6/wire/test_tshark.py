@@ -84,11 +84,6 @@ OPTIONS: tuple[Option, ...] = (
     BindingIdentifier(0x0708, status=167, home=True, priority=127),
     BindingIdentifier(0x090A, priority=1, care_of=IPv4Address("198.51.100.8")),
     BindingIdentifier(0x0B0C, home=True, care_of=IPv6Address("2001:db8:1::12")),
-    UnknownOption(200, b"\x01\x02\x03"),
-)
-
-# Apart from the others, which monami6 has to show as well (tests/unit/monami6/test_dissection.py)
-FLOW_OPTIONS: tuple[Option, ...] = (
     FlowSummary((1, 2, 0xFFFF)),
     FlowIdentification(1, 10, status=133),
     FlowIdentification(
@@ -110,6 +105,7 @@ FLOW_OPTIONS: tuple[Option, ...] = (
             MalformedSuboption(2, b"\xff"),
         ),
     ),
+    UnknownOption(200, b"\x01\x02\x03"),
 )
 
 MESSAGES: tuple[Message, ...] = (
@@ -280,11 +276,10 @@ def to_mobile_node(message: Message) -> Case:
 
 def mobility_cases() -> Iterator[Case]:
     """Each message alone and with each option; each option before each other one."""
-    options = (*OPTIONS, *FLOW_OPTIONS)
     for message in MESSAGES:
         yield from_mobile_node(message)
-        yield from (to_mobile_node(replace(message, options=(option,))) for option in options)
-    for first, second in product(options, options):
+        yield from (to_mobile_node(replace(message, options=(option,))) for option in OPTIONS)
+    for first, second in product(OPTIONS, OPTIONS):
         if not isinstance(first, BindingAuthorizationData):
             yield from_mobile_node(BindingUpdate(1, BindingUpdateFlag.ACKNOWLEDGE, 1, (first, second)))
 
