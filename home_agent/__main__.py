@@ -13,8 +13,16 @@ from mip6.config import ConfigError
 SOCKET = Path("/run/monami6/home-agent.sock")
 
 
-@click.group(invoke_without_command=True)
-@click.option("--config", "path", type=click.Path(path_type=Path), default=config.DEFAULT_PATH, metavar="FILE")
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=config.DEFAULT_PATH,
+    show_default=True,
+    metavar="FILE",
+    help="The home agent's configuration.",
+)
 @click.pass_context
 def main(context: click.Context, path: Path) -> None:
     """The home agent: without a command, serve mobile nodes until a signal."""
@@ -33,7 +41,7 @@ def main(context: click.Context, path: Path) -> None:
     help="The home agent's control socket.",
 )
 def show_status(socket: Path, *, as_json: bool) -> None:
-    """Which mobile nodes are bound, to which care-of addresses, and what was dropped."""
+    """Which mobile nodes are bound, to which care-of addresses, where their flows go, and what was dropped."""
     from monami6.client import Client  # the daemon needs none of it
 
     answer = Client(socket, "monami6-ha").ask("status")

@@ -14,7 +14,8 @@ from mn_agent.daemon import AgentDaemon
 def main() -> int:
     """Run the agent until a signal; 2 when the configuration is wrong, 1 when it cannot run."""
     parser = argparse.ArgumentParser(prog="monami6d", description="The mobile node's agent.")
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FILE")
+    told = f"the agent's configuration (default: {config.DEFAULT_PATH})"
+    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FILE", help=told)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

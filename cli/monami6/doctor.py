@@ -35,8 +35,8 @@ AREAS = {
 def doctor(context: click.Context, config_path: Path, *, as_json: bool) -> None:
     """Check what the agent needs, and say what to do about what is wrong.
 
-    Some checks need root: for others their result is unknown. Ends with 0 when nothing is worse than a warning, with 1
-    otherwise.
+    Some checks need root: anybody else sees their result as unknown. Ends with 0 when nothing is worse than a warning,
+    with 1 otherwise.
     """
     patient = Patient(config_path, client.agent(context))
     findings = {area: {check.name: check.examine(patient) for check in checks} for area, checks in AREAS.items()}

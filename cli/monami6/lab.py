@@ -40,7 +40,7 @@ class _LabGroup(click.Group):
 
 @click.group(cls=_LabGroup)
 @click.option(
-    "--prefix", default="m6-", show_default=True, help='Of its namespaces; another than "m6-" for a second lab.'
+    "--prefix", default="m6-", show_default=True, help='Of the names of its namespaces; take another for a second lab.'
 )
 def lab(prefix: str) -> None:
     """The whole system on this machine: mobile node, home agent and the network between them, in namespaces."""
@@ -71,10 +71,10 @@ def _running(context: click.Context) -> "Lab":
 
 @lab.command()
 @click.option("--links", default="ethernet,wifi,lte", show_default=True, help="Their names, with commas between them.")
-@click.option("--json", "as_json", is_flag=True, help="Print names, addresses and paths for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print names, addresses and paths as one JSON object.")
 @click.pass_context
 def up(context: click.Context, links: str, *, as_json: bool) -> None:
-    """Start a lab; it is up when all links are registered.
+    """Start a lab, and wait until all links are registered.
 
     Links called ethernet, wifi and lte, also with a number behind (lte2), are of that kind; any other name is an
     Ethernet link.
@@ -138,21 +138,21 @@ def exec_(context: click.Context, node: str, command: tuple[str, ...]) -> None:
 @click.argument("action", type=click.Choice(["down", "up", "blackhole", "heal"]))
 @click.pass_context
 def link(context: click.Context, name: str, action: str) -> None:
-    r"""Break LINK or mend it.
+    """Break LINK or mend it.
 
     \b
     down       take its carrier away
     up         give it back
     blackhole  the carrier stays, but packets vanish beyond the access router
     heal       they get through again
-    """
+    """  # noqa: D301 (the backspace tells click to keep the lines)
     from mn_lab.network import LinkAction
 
     _running(context).change_link(name, LinkAction(action))
 
 
 @lab.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the figures for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg", help="Draw a timeline.")
 @click.pass_context
 def demo(context: click.Context, plot: Path | None, *, as_json: bool) -> None:

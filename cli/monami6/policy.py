@@ -78,7 +78,10 @@ def _one(name: str, path: Path | None) -> dict[str, str | None]:
 @policy.command()
 @click.argument("name", shell_complete=candidates.policies)
 def show(name: str) -> None:
-    """Print the file of policy NAME as it is."""
+    """Print the file of policy NAME as it is.
+
+    NAME is one that `monami6 policy list` shows, or the absolute path of a file.
+    """
     from mn_agent.system import policies
 
     files = policies.names()
@@ -96,7 +99,11 @@ def show(name: str) -> None:
 @click.option("--default", "is_default", is_flag=True, help="Go back to the policy that the configuration names.")
 @click.pass_context
 def use(context: click.Context, name: str | None, *, is_default: bool) -> None:
-    """Use policy NAME from now on, also after a restart."""
+    """Use policy NAME from now on, also after a restart.
+
+    NAME is one that `monami6 policy list` shows, or the absolute path of a file. A file that was changed counts from
+    the next use, or the next start of the agent.
+    """
     if is_default == (name is not None):
         raise click.UsageError("say either which policy to use, or --default")
     told = json.loads(client.agent(context).ask("use", policy=name))
@@ -108,7 +115,7 @@ def use(context: click.Context, name: str | None, *, is_default: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, readable=False))  # what cannot be read is an error in it
 @click.pass_context
 def check(context: click.Context, file: Path) -> None:
-    """Say what is wrong with a policy in FILE, line by line. Ends with 2 when something is."""
+    """Say what is wrong with the policy in FILE, and where. Ends with 2 when something is."""
     from mip6.config import ConfigError
     from mn_agent.system import policies
 

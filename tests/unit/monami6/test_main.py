@@ -26,6 +26,12 @@ def test_every_command_for_policies_explains_itself(run: Run, name: str) -> None
     assert done.stdout.startswith(f"Usage: monami6 policy {name}")
 
 
+def test_help_says_what_each_way_to_break_a_link_does(run: Run) -> None:
+    text = run("lab", "link", "--help").stdout
+    actions = re.findall(r"^  (\w+) {2,}\w+", text.partition("\n\nOptions:")[0], re.MULTILINE)
+    assert actions == ["down", "up", "blackhole", "heal"]
+
+
 def test_help_lists_commands_and_exit_codes(run: Run) -> None:
     text = run("--help").stdout
     listed = re.findall(r"^  (\w+) ", text.partition("Commands:\n")[2], re.MULTILINE)
