@@ -181,7 +181,9 @@ def _table(state: State) -> Table:
         sets[f"{what}_down"] = _COUNTERS_BY_INTERFACE
         elements[f"{what}_down"] = {link.index: _quoted(what, link, "down") for link in links}
         counters.update(counter_name(what, link.bid, direction) for link in links for direction in _DIRECTIONS)
-    chains["from_home"] = Chain((*found.from_mobile_node, f"meta mark set meta mark & {_KEEP:#x} | {_DEFAULT_BIT:#x}"))
+    # Before it is marked, a packet has been routed like any from the home address: over the default's link
+    default = "counter name meta oif map @default_up", f"meta mark set meta mark & {_KEEP:#x} | {_DEFAULT_BIT:#x}"
+    chains["from_home"] = Chain((*found.from_mobile_node, *default))
     chains["to_home"] = Chain((*found.to_mobile_node, "counter name meta iif map @default_down"))
     return Table(TABLE_NAME, sets, elements, frozenset(counters), chains)
 

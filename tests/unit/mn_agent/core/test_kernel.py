@@ -1,5 +1,6 @@
 """The kernel state that the mobile node wants."""
 
+import re
 from ipaddress import IPv6Network
 
 import pytest
@@ -165,6 +166,14 @@ def test_copies_find_the_router_and_the_device_of_their_link() -> None:
     assert table is not None
     assert table.elements["copy_device"] == {slot_bit(0): 1, slot_bit(1): 2, slot_bit(2): 3}
     assert set(table.elements["copy_router"]) == {slot_bit(0), slot_bit(1), slot_bit(2)}
+
+
+def test_no_map_is_there_that_no_rule_looks_up() -> None:
+    """One that counts, and is forgotten, would say that there was nothing."""
+    table = kernel(with_flows()).table
+    assert table is not None
+    used = {name for chain in table.chains.values() for rule in chain.rules for name in re.findall(r"@(\w+)", rule)}
+    assert table.sets.keys() <= used
 
 
 def test_a_link_without_router_takes_no_flows() -> None:
