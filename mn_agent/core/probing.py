@@ -2,8 +2,9 @@
 
 A probe is an echo request from the link's own care-of address to the home agent. Traffic that comes out of the tunnel
 over a link proves its path, and costs nothing; so a link is probed often only while packets leave over it and none
-comes back, and now and then otherwise. A path is dead when probes go unanswered while another link's are answered: if
-none is, it is not the path.
+comes back, and now and then otherwise. A path is dead when probes go unanswered while another path proves that the home
+agent is there: if none does, it is not the path. One over which no probe was ever answered is not judged: some networks
+and home agents drop echo requests, and carry the rest.
 """
 
 from collections.abc import Collection, Mapping
@@ -200,7 +201,7 @@ def _patience_s(path: Path, settings: ProbingSettings) -> float:
 
 
 def _is_suspect(path: Path) -> bool:
-    return not path.dead and path.proof_at > -inf and path.unproved >= (SUSPICIONS if path.busy else IDLE_SUSPICIONS)
+    return not path.dead and path.rtt_s is not None and path.unproved >= (SUSPICIONS if path.busy else IDLE_SUSPICIONS)
 
 
 def _is_alive_elsewhere(bid: int, paths: Mapping[int, Path]) -> bool:

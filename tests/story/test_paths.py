@@ -84,6 +84,14 @@ def test_when_the_home_agent_is_gone_traffic_stays_where_it_is() -> None:
     assert not any("path is dead" in text for text in world.notices)
 
 
+def test_where_no_probe_was_ever_answered_none_is_missed() -> None:
+    world = World(three_links(), settings=mobile_node_settings(DEFAULT), policy=USUAL, echo=False).start().run(5)
+    stream = world.stream(60, every_s=0.05)
+    world.run(61)
+    assert set(world.bindings()) == {1, 2, 3}
+    assert stream.lost == (0, 0)
+
+
 def test_traffic_that_is_answered_makes_no_probes() -> None:
     world = registered()
     world.probes.clear()
