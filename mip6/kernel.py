@@ -1,6 +1,6 @@
 """What we want in the kernel, as values, and the difference between that and what the kernel says it has.
 
-Pure. `mip6.linux.reconciler` reads the kernel and applies the difference (docs/architecture.md, "The kernel").
+Pure. `mip6.linux.reconciler` reads the kernel and applies the difference (docs/architecture.md, "Reconciliation").
 """
 
 from collections.abc import Sequence

@@ -13,8 +13,8 @@ from mip6.protocols import PROTOCOLS
 from mip6.wire.traffic_selectors import Span
 
 CRITERIA = ("captive", "loss", "metered", "rtt", "order")
-"""What links can be ranked by: whether a captive portal is in the way, whether they lose more than `most_loss`, whether
-they are metered, their round-trip time, their place in `order`."""
+"""What links can be ranked by: whether a captive portal is in the way, whether they lose more than
+`most_loss_percent`, whether they are metered, their round-trip time, their place in `order`."""
 
 _DSCP = {
     **{f"cs{number}": 8 * number for number in range(8)},
@@ -74,7 +74,7 @@ class Ranking:
     measure better. Doubled each time the link fails again."""
     most_loss_percent: Annotated[float, Range(0, 100, "a number of percent")] = 5.0
     rtt_margin_ms: Annotated[float, Range(1, 1000, "a number of milliseconds")] = 20.0
-    """Round-trip times that differ by less are equal."""
+    """Round-trip times in the same step of this size are equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
