@@ -17,6 +17,8 @@ from mip6.wire.messages import lifetime_seconds
 from mn_agent.core import flow_bindings
 from mn_agent.core.flow_bindings import NOTHING, FlowList, Told
 
+LAST_PRIORITY = 127
+"""The highest number that BID-PRI can be (RFC 6089 section 4.1)."""
 LATE_ANSWER_S = 64.0
 """How long an answer to a deregistration may take and still count."""
 
@@ -136,7 +138,7 @@ class Entry:
         if self.wanted is not None:
             return self.wanted
         held = self.binding
-        return Wanted(held.care_of, held.priority) if held else Wanted(IPv6Address(0), 0)
+        return Wanted(held.care_of, held.priority) if held else Wanted(IPv6Address(0), LAST_PRIORITY)
 
 
 # What a Binding Update is for. It is also the key of its back-off, so what it is about belongs to it.

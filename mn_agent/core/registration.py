@@ -300,12 +300,11 @@ def _packet(settings: Settings, update: Update) -> Packet:
 
 def _identifier(update: Update, bid: int) -> BindingIdentifier:
     """The care-of address always goes with it, so that a home agent which lost its memory can still take the binding;
-    not when the binding ends, where it may be left out (RFC 5648 sections 5.1 and 5.4).
+    not when the binding ends, where it may be left out (RFC 5648 sections 5.1 and 5.4). A priority is never 0 (RFC 6089
+    section 4.1).
     """
     wanted = update.bindings[bid]
-    if update.lifetime == 0:
-        return BindingIdentifier(bid)
-    return BindingIdentifier(bid, priority=wanted.priority, care_of=wanted.care_of)
+    return BindingIdentifier(bid, priority=wanted.priority, care_of=wanted.care_of if update.lifetime else None)
 
 
 def _sent(registration: Registration, settings: Settings, update: Update) -> Registration:

@@ -58,6 +58,20 @@ def test_every_flow_of_the_policy_is_bound_to_its_links() -> None:
     ]
 
 
+@pytest.mark.req("FLOW-01")
+def test_no_binding_identifier_is_sent_without_a_priority() -> None:
+    world = World(three_links(), policy=FLOWS)
+    world.links["wifi"].blackhole = True
+    world.start().run(2)
+    for name in ("wifi", "lte"):  # one that was never answered, and one that is bound
+        world.carrier(name, on=False)
+        world.run(3)
+    sent = [(update.lifetime, option) for _, update in world.sent_updates() for option in update.options]
+    identifiers = [(lifetime, option) for lifetime, option in sent if isinstance(option, BindingIdentifier)]
+    assert {option.bid for lifetime, option in identifiers if lifetime == 0} == {2, 3}
+    assert all(1 <= option.priority <= 127 for _, option in identifiers)
+
+
 @pytest.mark.req("FLOW-32", "FLOW-06")
 def test_flows_are_told_when_their_bindings_are_there() -> None:
     world = World(three_links(), policy=FLOWS).start().run(5)
