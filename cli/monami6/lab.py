@@ -40,7 +40,7 @@ class _LabGroup(click.Group):
 
 @click.group(cls=_LabGroup)
 @click.option(
-    "--prefix", default="m6-", show_default=True, help='Of the names of its namespaces; take another for a second lab.'
+    "--prefix", default="m6-", show_default=True, help="Of the names of its namespaces; take another for a second lab."
 )
 def lab(prefix: str) -> None:
     """The whole system on this machine: mobile node, home agent and the network between them, in namespaces."""

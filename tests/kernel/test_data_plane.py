@@ -44,7 +44,7 @@ def counter(lab: Lab, name: str) -> int:
     return int(lab.home_agent.status()["counters"].get(name, 0))
 
 
-@pytest.mark.req("PKT-03", "HA-16")
+@pytest.mark.req("PKT-03", "HA-16", "SRC-02")
 def test_plain_ipv6_in_ipv6_both_ways_without_a_routing_header(lab: Lab) -> None:
     with Capture(lab, "ethernet", MOBILE_SIDE, "ip6 proto 41 or ip6 proto 43") as capture:
         assert arrives(lab, "mn", CN)

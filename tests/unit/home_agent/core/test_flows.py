@@ -4,12 +4,13 @@ import pytest
 
 from home_agent.core import saved
 from home_agent.core.flows import Flow
+from home_agent.core.kernel import wanted_kernel
 from mip6.wire.flows import BindingReference, MalformedSuboption, Suboption, UnknownSuboption
 from mip6.wire.messages import BindingAcknowledgement
 from mip6.wire.options import FlowIdentification, FlowSummary, Option
 from mip6.wire.registry import FlowStatus, Status
 from mip6.wire.traffic_selectors import Ipv4Selector, Ipv6Selector, Span, UnknownSelector
-from tests.unit.home_agent.core.updates import ETHERNET, LTE, WIFI, Bench, bid, statuses
+from tests.unit.home_agent.core.updates import ETHERNET, HOME, LTE, WIFI, Bench, bid, statuses
 
 SIP = Ipv6Selector(destination_port=Span.only(5060))
 WEB = Ipv6Selector(source_port=Span(80, 443))
@@ -201,6 +202,17 @@ def test_the_status_of_the_bindings_says_nothing_of_flows() -> None:
     made = bench()
     answer = made.update(bid(1, ETHERNET), flow(1, SIP, to(9)))
     assert statuses(answer) == (Status.ACCEPTED, {1: Status.ACCEPTED})
+
+
+@pytest.mark.req("FLOW-29")
+def test_an_answer_goes_where_the_update_came_from_whatever_flows_say() -> None:
+    made = bench()
+    say(made, flow(1, Ipv6Selector(next_header=Span.only(135)), to(3)), flow(2, Ipv6Selector(), to(3)))
+    made.update(bid(2, WIFI, priority=2), FlowSummary((1, 2)), source=WIFI)
+    assert made.answer.destination == WIFI
+    table = wanted_kernel(made.state).table
+    assert table is not None
+    assert set(table.elements["node"]) == {HOME}, "what goes to a care-of address belongs to no flow"
 
 
 def test_flows_survive_a_restart_as_they_were() -> None:

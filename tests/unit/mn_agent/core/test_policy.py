@@ -477,6 +477,7 @@ _moments = st.lists(
 )
 
 
+@pytest.mark.req("MCOA-30")
 @given(_policies, _moments)
 def test_whatever_links_do_what_is_decided_makes_sense(
     policy: Policy, moments: list[tuple[list[View], Pins, float]]
@@ -494,6 +495,10 @@ def test_whatever_links_do_what_is_decided_makes_sense(
         for choice in choices:
             assert choice is None or (set(choice.bids) <= works and len(set(choice.bids)) == len(choice.bids) > 0)
             assert choice is None or (choice.why and choice.since_at <= now)
+        for one in (decision.default, decision.ike):
+            assert one is None or len(one.bids) == 1
+        for rule in policy.flow:
+            assert not works or len(decision.flows[rule.name].bids) <= rule.copies
         if decision.default is not None and works - decision.waiting.keys():
             (carrier,) = decision.default.bids
             stayed = before.default is not None and before.default.bids == (carrier,)

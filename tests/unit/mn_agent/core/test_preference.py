@@ -39,7 +39,7 @@ def test_without_an_order_of_its_own_the_policy_takes_the_configurations() -> No
     assert in_order(dict(priorities(anyhow, ("lte", "ethernet"), ALL, NOTHING))) == [3, 1, 2, 4]
 
 
-@pytest.mark.req("FLOW-01", "MCOA-30")
+@pytest.mark.req("FLOW-01")
 def test_when_one_link_comes_or_goes_the_numbers_of_the_others_stay() -> None:
     """So that the home agent falls back by itself, and need not be told."""
     everything = priorities(POLICY, (), ALL, NOTHING)
