@@ -101,7 +101,7 @@ def _figures(traffic: Traffic, break_link: Callable[[], None]) -> dict[str, Figu
     break_link()
     time.sleep(_AFTERWARDS_S)
     end_ns = time.time_ns()
-    time.sleep(_SETTLE_S)
+    traffic.catch_up(end_ns)
     return {direction: traffic.record(direction).figures(start_ns, end_ns) for direction in (UP, DOWN)}
 
 

@@ -102,7 +102,7 @@ def _run(lab: Lab) -> dict[tuple[str, str], Figures]:
 def _figures(what: str, traffic: Traffic, start_ns: int) -> Iterator[tuple[tuple[str, str], Figures]]:
     time.sleep(_SETTLE_S)
     end_ns = time.time_ns()
-    time.sleep(_SETTLE_S)
+    traffic.catch_up(end_ns)
     for direction in (UP, DOWN):
         yield (what, direction), traffic.record(direction).figures(start_ns, end_ns)
 

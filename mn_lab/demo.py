@@ -13,8 +13,6 @@ from mn_lab.traffic import DOWN, UP, Figures, Record, Traffic
 _SETTLE_S = 0.5
 _STEP_S = 1.0
 """How long the traffic goes on after what a step does is done."""
-_ARRIVE_S = 0.1
-"""After so long, what has not arrived is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def run(lab: Lab, tell: Callable[[str], None], *, capture: bool) -> tuple[list[R
             step.act(lab)
             time.sleep(_STEP_S)
             end_ns = time.time_ns()
-            time.sleep(_ARRIVE_S)
+            traffic.catch_up(end_ns)
             tell("    " + "; ".join(map(_text, _results(traffic, *starts[-1], end_ns))))
         # Once more: a TCP stall may have lasted longer than its step
         ends = [start for _, start in starts[1:]] + [end_ns]

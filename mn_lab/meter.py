@@ -58,6 +58,14 @@ class Series:
         self._numbers[0] = self._count
 
     @staticmethod
+    def last(path: Path) -> int:
+        """The latest number; 0 before there is one."""
+        with path.open("rb") as file:
+            (number,) = struct.unpack("=q", file.read(8))
+            file.seek(8 * number)
+            return int(struct.unpack("=q", file.read(8))[0]) if number else 0
+
+    @staticmethod
     def read(path: Path) -> list[int]:
         """All numbers so far."""
         with path.open("rb") as file:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic, sleep
 from typing import Self
 
 from mn_lab.commands import LabError
@@ -17,6 +18,9 @@ UP, DOWN = "up", "down"
 """From the mobile node, and to it."""
 
 _MS = 1_000_000
+_ARRIVE_NS = 100 * _MS
+"""After so long, what has not arrived is lost."""
+_PATIENCE_S = 30.0
 _MEMORY = Path("/dev/shm")
 
 
@@ -123,6 +127,16 @@ class Traffic:
             process.kill()
         for process in self._processes:
             process.communicate()
+
+    def catch_up(self, end_ns: int) -> None:
+        """Wait until what was sent before `end_ns` has arrived, or is lost. Both ends send and receive in turn, and may
+        have been without a processor for a while. Raises LabError when one of them has stopped.
+        """
+        give_up_at = monotonic() + _PATIENCE_S
+        while any(Series.last(self._directory / f"{end}.udp.sent") < end_ns + _ARRIVE_NS for end in (UP, DOWN)):
+            if monotonic() > give_up_at:
+                raise LabError(f"the traffic has stopped for {_PATIENCE_S:g} s")
+            sleep(_ARRIVE_NS / 1e9)
 
     def record(self, direction: str) -> Record:
         """Of the packets in one direction, up to now."""
