@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
+from mip6.mark import Mark
 from mip6.table import Table
 
 PROTOCOL = 146
@@ -31,14 +32,6 @@ class Address:
     """A /128 on the loopback interface: it outlives every link."""
 
     address: IPv6Address
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The bits of a packet's firewall mark that a rule looks at."""
-
-    value: int
-    mask: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from mip6.kernel import (
     MAIN_TABLE,
     Encapsulate,
     Kernel,
-    Mark,
     Route,
     Rule,
     decapsulation_route,
@@ -30,6 +29,7 @@ from mip6.kernel import (
 from mip6.linux.netlink import Netlink, message
 from mip6.linux.reconciler import Reconciler
 from mip6.linux.routing import RTM_NEWLINK
+from mip6.mark import Mark
 from mip6.table import Chain, Set, Table
 
 CLONE_NEWNET = 0x40000000

@@ -22,13 +22,13 @@ from mip6.kernel import (
     LOCAL_TABLE,
     Encapsulate,
     Kernel,
-    Mark,
     Route,
     Rule,
     decapsulation_route,
     host,
     tunnel_route_mtu,
 )
+from mip6.mark import Mark
 from mip6.table import Chain, Element, Elements, Set, Table
 from mip6.wire.traffic_selectors import Ipv6Selector
 

@@ -11,8 +11,9 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from mip6.kernel import LOOPBACK, PROTOCOL, Address, Decapsulate, Encapsulate, Mark, Route, Rule
+from mip6.kernel import LOOPBACK, PROTOCOL, Address, Decapsulate, Encapsulate, Route, Rule
 from mip6.linux.netlink import Request, message
+from mip6.mark import Mark
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22

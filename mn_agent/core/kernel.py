@@ -18,13 +18,13 @@ from mip6.kernel import (
     Address,
     Encapsulate,
     Kernel,
-    Mark,
     Route,
     Rule,
     decapsulation_route,
     host,
     tunnel_route_mtu,
 )
+from mip6.mark import Mark
 from mip6.table import Chain, Element, Elements, Set, Table
 from mn_agent.core.flows import chain_name
 from mn_agent.core.links import Link

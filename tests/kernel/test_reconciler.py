@@ -17,7 +17,6 @@ from mip6.kernel import (
     Address,
     Encapsulate,
     Kernel,
-    Mark,
     Route,
     Rule,
     decapsulation_route,
@@ -27,6 +26,7 @@ from mip6.kernel import (
 from mip6.linux import routing
 from mip6.linux.netlink import NLM_F_CREATE, Netlink, NetlinkError, Notifications, message
 from mip6.linux.reconciler import Reconciler
+from mip6.mark import Mark
 from mip6.table import Chain, Set, Table
 from tests.kernel.namespace import cable, ip, ip_batch, ip_json, own_namespace
 

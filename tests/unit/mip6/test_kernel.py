@@ -12,7 +12,6 @@ from mip6.kernel import (
     Address,
     Encapsulate,
     Kernel,
-    Mark,
     Operation,
     Put,
     Remove,
@@ -21,6 +20,7 @@ from mip6.kernel import (
     difference,
     tunnel_route_mtu,
 )
+from mip6.mark import Mark
 
 HOST = IPv6Network("2001:db8::1/128")
 ADDRESS = Address(IPv6Address("2001:db8:f00::100"))
