@@ -216,8 +216,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     def _open_reconciler(self) -> None:
         if self._reconciler is None:
             self._reconciler = Reconciler(self._table_name)
-            for fileno in self._reconciler.filenos():
-                self.watch(fileno, self._heed)
+            self.watch(self._reconciler.fileno(), self._heed)
 
     def _open_mobility(self) -> None:
         if self._mobility is None:

@@ -4,12 +4,14 @@ Pure. `mip6.linux.reconciler` reads the kernel and applies the difference (docs/
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
 from mip6.mark import Mark
 from mip6.table import Table
+from mip6.xfrm import Policy, State
 
 PROTOCOL = 146
 """Tag on our routes, rules and addresses (`ip -6 route show proto 146`): what carries another is not ours to touch."""
@@ -123,39 +125,55 @@ class Kernel:
     """As the kernel looks at them; as a wish, in any order."""
     routes: frozenset[Route] = frozenset()
     table: Table | None = None
+    policies: frozenset[Policy] = frozenset()
+    """No two with the same ID; each has a reqid of ours."""
+    states: frozenset[State] = frozenset()
+    """Likewise; those that the key management makes are none of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """Add the object, or replace the route that has its key."""
 
-    object: Address | Rule | Route
+    object: Address | Rule | Route | Policy | State
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Change the policy or the state that has this one's ID, in one step."""
+
+    object: Policy | State
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
     """Delete the object."""
 
-    object: Address | Rule | Route
+    object: Address | Rule | Route | Policy | State
 
 
-Operation = Put | Remove
+Operation = Put | Replace | Remove
 
 
 def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
-    """The steps from `actual` to `wanted`, in an order that never leaves traffic without a way: addresses (routes
-    name them as source), then routes by their tables, then the rules that lead to them; deletions afterwards, in the
-    reverse order. nftables is not part of it: its table changes in one transaction of its own.
+    """The steps from `actual` to `wanted`, in an order that never leaves traffic without a way, nor unprotected:
+    addresses (routes name them as source), then states and the policies that need them, then routes by their tables,
+    then the rules that lead to them; deletions afterwards, in the reverse order. nftables is not part of it: its table
+    changes in one transaction of its own.
     """
     put_rules, remove_rules = _rule_difference(actual.rules, wanted.rules)
+    put_states, remove_states = _state_difference(actual.states, wanted.states)
+    put_policies, remove_policies = _policy_difference(actual.policies, wanted.policies)
     put: list[Operation] = []
     put += [Put(address) for address in sorted(wanted.addresses - actual.addresses, key=_address_order)]
+    put += put_states + put_policies
     put += [Put(route) for route in sorted(wanted.routes - actual.routes, key=_route_order)]
     put += [Put(rule) for rule in put_rules]
     remove: list[Operation] = [Remove(rule) for rule in remove_rules]
     gone = actual.routes - wanted.routes
     replaced = {route.key for route in wanted.routes} if gone else set()
     remove += [Remove(route) for route in sorted(gone, key=_route_order) if route.key not in replaced]
+    remove += remove_policies + remove_states
     remove += [Remove(address) for address in sorted(actual.addresses - wanted.addresses, key=_address_order)]
     return put + remove
 
@@ -166,6 +184,43 @@ def _address_order(address: Address) -> IPv6Address:
 
 def _route_order(route: Route) -> tuple[int, IPv6Network, int]:
     return route.key
+
+
+def _policy_difference(
+    actual: AbstractSet[Policy], wanted: AbstractSet[Policy]
+) -> tuple[list[Operation], list[Operation]]:
+    """Policies to put or replace, and policies to remove after that."""
+    new, gone = wanted - actual, actual - wanted
+    changed = {policy.id for policy in new} & {policy.id for policy in gone}
+    put = [Replace(policy) if policy.id in changed else Put(policy) for policy in sorted(new, key=_policy_order)]
+    return [*put], [Remove(policy) for policy in sorted(gone, key=_policy_order) if policy.id not in changed]
+
+
+def _policy_order(policy: Policy) -> tuple[int, IPv6Network, IPv6Network, int]:
+    return policy.id.direction, policy.id.selector.source, policy.id.selector.destination, policy.priority
+
+
+def _state_difference(
+    actual: AbstractSet[State], wanted: AbstractSet[State]
+) -> tuple[list[Operation], list[Operation]]:
+    """States to put or change, and states to remove after that. One that cannot be changed is in the way of the new
+    one, which has its ID, and goes first.
+    """
+    gone = {state.id: state for state in actual - wanted}
+    put: list[Operation] = []
+    for state in sorted(wanted - actual, key=_state_order):
+        old = gone.pop(state.id, None)
+        if old is None:
+            put.append(Put(state))
+        elif old.may_become(state):
+            put.append(Replace(state))
+        else:
+            put += [Remove(old), Put(state)]
+    return put, [Remove(state) for state in sorted(gone.values(), key=_state_order)]
+
+
+def _state_order(state: State) -> tuple[int, IPv6Address, IPv6Address, int]:
+    return state.protocol, state.source, state.destination, state.spi
 
 
 def _rule_difference(actual: Sequence[Rule], wanted: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:

@@ -1,1 +1,1 @@
-"""The kernel seam: netlink, nftables, Mobility Header sockets."""
+"""The kernel seam: netlink, nftables, XFRM, Mobility Header sockets."""

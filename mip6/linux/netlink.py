@@ -1,6 +1,6 @@
-"""Talk to the kernel's routing: requests, dumps and notifications over rtnetlink.
+"""Talk to the kernel: requests, dumps and notifications over netlink, rtnetlink first of all.
 
-pyroute2 turns messages into bytes and back; this module owns the sockets. A request is synchronous: rtnetlink does the
+pyroute2 turns messages into bytes and back; this module owns the sockets. A request is synchronous: the kernel does the
 work while we are inside `send`, so the answer is there when it returns and a request never waits for anything but the
 kernel's own lock. pyroute2 drops attributes that it does not know in silence (a rule with a misspelt selector would
 match everything), so `message` refuses them.
@@ -11,12 +11,12 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyroute2.netlink import nlmsg
 
-NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+NETLINK_ROUTE, NETLINK_XFRM, NETLINK_NETFILTER = 0, 6, 12
 SOL_NETLINK = 270
 NETLINK_EXT_ACK = 11
 NETLINK_GET_STRICT_CHK = 12
@@ -25,7 +25,8 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 
-_HEADER = struct.Struct("=IHHII")
+HEADER = struct.Struct("=IHHII")
+"""Of every message: length, type, flags, sequence number, port."""
 _RECEIVE_OCTETS = 1 << 16
 """The kernel puts at most half of this into a datagram."""
 
@@ -39,7 +40,8 @@ class Request:
     """What to ask the kernel, but for the message's header. `kind` is pyroute2's class of such messages."""
 
     kind: type[nlmsg]
-    body: bytes
+    body: bytes = field(repr=False)
+    """It may hold keys."""
 
 
 def message(kind: type[nlmsg], fields: Mapping[str, int], attributes: Mapping[str, Any]) -> Request:
@@ -55,7 +57,7 @@ def message(kind: type[nlmsg], fields: Mapping[str, int], attributes: Mapping[st
     built["attrs"] = list(attributes.items())
     _refuse_unknown(kind, built["attrs"])
     built.encode()
-    return Request(kind, bytes(built.data[_HEADER.size :]))
+    return Request(kind, bytes(built.data[HEADER.size :]))
 
 
 def _refuse_unknown(kind: type[nlmsg], attributes: list[tuple[str, Any]]) -> None:
@@ -110,8 +112,8 @@ class Netlink:
 
     def _send(self, type_: int, request: Request, flags: int) -> None:
         self._sequence += 1
-        length = _HEADER.size + len(request.body)
-        self._socket.send(_HEADER.pack(length, type_, flags | NLM_F_REQUEST, self._sequence, 0) + request.body)
+        length = HEADER.size + len(request.body)
+        self._socket.send(HEADER.pack(length, type_, flags | NLM_F_REQUEST, self._sequence, 0) + request.body)
 
     def _answers(self) -> Iterator[bytes]:
         while True:
@@ -129,26 +131,29 @@ class Netlink:
 def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """The messages in one datagram from the kernel, as (type, sequence number, whole message)."""
     offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, type_, _flags, sequence, _port = _HEADER.unpack_from(data, offset)
+    while offset + HEADER.size <= len(data):
+        length, type_, _flags, sequence, _port = HEADER.unpack_from(data, offset)
         yield type_, sequence, data[offset : offset + length]
         offset += (length + 3) & ~3
 
 
 def attributes(data: bytes, header: struct.Struct) -> dict[int, bytes]:
     """The attributes behind a message's own header, by number, undecoded."""
-    return nested(data[_HEADER.size + header.size :])
+    return nested(data[HEADER.size + header.size :])
 
 
 def nested(data: bytes) -> dict[int, bytes]:
     """The attributes in another, likewise."""
-    found = {}
+    return dict(nested_pairs(data))
+
+
+def nested_pairs(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Likewise, where there may be several of one number."""
     at = 0
     while at + 4 <= len(data):
         length, kind = struct.unpack_from("=HH", data, at)
-        found[kind & 0x3FFF] = data[at + 4 : at + length]
+        yield kind & 0x3FFF, data[at + 4 : at + length]
         at += max(4, (length + 3) & ~3)
-    return found
 
 
 def decode(kind: type[nlmsg], data: bytes) -> nlmsg:
@@ -159,19 +164,19 @@ def decode(kind: type[nlmsg], data: bytes) -> nlmsg:
 
 
 def _raise_refusal(payload: bytes) -> None:
-    (code,) = struct.unpack_from("=i", payload, _HEADER.size)
+    (code,) = struct.unpack_from("=i", payload, HEADER.size)
     if code:
         raise NetlinkError(-code, os.strerror(-code) + _reason(payload))
 
 
 def _reason(payload: bytes) -> str:
     """The kernel's own words (extended acknowledgement, attribute 1), when it gave any."""
-    _length, _type, flags, _seq, _port = _HEADER.unpack_from(payload)
+    _length, _type, flags, _seq, _port = HEADER.unpack_from(payload)
     capped, has_attributes = flags & 0x100, flags & 0x200
     if not has_attributes:
         return ""
-    (request_length,) = struct.unpack_from("=I", payload, _HEADER.size + 4)
-    offset = _HEADER.size + 4 + (_HEADER.size if capped else (request_length + 3) & ~3)
+    (request_length,) = struct.unpack_from("=I", payload, HEADER.size + 4)
+    offset = HEADER.size + 4 + (HEADER.size if capped else (request_length + 3) & ~3)
     while offset + 4 <= len(payload):
         length, attribute = struct.unpack_from("=HH", payload, offset)
         if attribute == 1:
@@ -205,19 +210,28 @@ class Notifications:
         """The types of all messages that wait (RTM_NEWLINK, ...); None after an overrun. Never blocks."""
         types: set[int] = set()
         overrun = False
+        for message in self.messages():
+            if message is None:
+                overrun = True
+            else:
+                types.add(HEADER.unpack_from(message)[1])
+        return None if overrun else types
+
+    def messages(self) -> Iterator[bytes | None]:
+        """All messages that wait; None where the kernel had to drop some. Never blocks."""
         while True:
             try:
                 data, (sender, _groups) = self._socket.recvfrom(_RECEIVE_OCTETS)
             except BlockingIOError:
-                return None if overrun else types
+                return
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                overrun = True
+                yield None
                 continue
             if sender != 0:
                 continue  # only the kernel may tell us about the kernel (CVE-2010-2522 was another program's word)
-            types |= {type_ for type_, _sequence, message in split(data) if self._is_news(message)}
+            yield from (message for _type, _sequence, message in split(data) if self._is_news(message))
 
     def _is_news(self, message: bytes) -> bool:
         (port,) = struct.unpack_from("=I", message, 12)

@@ -1,13 +1,14 @@
 """Make the kernel's state what a pure function wants, touching only what is ours."""
 
 import errno
+import select
 import socket
 from dataclasses import dataclass, replace
 
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
-from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Route, Rule, difference
+from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Remove, Route, Rule, difference
 from mip6.linux import routing
 from mip6.linux.netlink import (
     NETLINK_NETFILTER,
@@ -19,7 +20,9 @@ from mip6.linux.netlink import (
     message,
 )
 from mip6.linux.nftables import Nftables, NftablesError
+from mip6.linux.xfrm.ours import OurXfrm
 from mip6.table import Counter, Table
+from mip6.xfrm import Migration, Policy, State
 
 NFTABLES_GROUP = 1 << (7 - 1)
 
@@ -35,6 +38,17 @@ class Refusal:
     why: str
 
 
+def _is_done(operation: Operation, error: NetlinkError) -> bool:
+    """Whether it was so already. (A policy or a state that is in the way of one of ours is somebody else's.)"""
+    match operation:
+        case Remove():
+            return error.errno in _ALREADY_GONE
+        case Put(Address() | Rule() | Route()):
+            return error.errno == errno.EEXIST
+        case _:
+            return False
+
+
 class Reconciler:
     """Holds what the kernel says of our objects; `apply` turns that into what is wanted."""
 
@@ -47,20 +61,28 @@ class Reconciler:
             ignore_port=self._netlink.port,
         )
         self._nftables_news = Notifications(NFTABLES_GROUP, family=NETLINK_NETFILTER)
+        self._xfrm: OurXfrm | None = None
+        self._news = select.epoll()
+        self._news.register(self._routing_news, select.EPOLLIN)
+        self._news.register(self._nftables_news, select.EPOLLIN)
         self._table_name = table_name
         self._table_handle: int | None = None
         self._actual = Kernel()
+        self._find_security()
         self.read()
 
-    def filenos(self) -> tuple[int, int]:
+    def fileno(self) -> int:
         """Readable when somebody else changed something: call `heed`."""
-        return self._routing_news.fileno(), self._nftables_news.fileno()
+        return self._news.fileno()
 
     def close(self) -> None:
+        self._news.close()
         self._netlink.close()
         self._nftables.close()
         self._routing_news.close()
         self._nftables_news.close()
+        if self._xfrm is not None:
+            self._xfrm.close()
 
     def read(self) -> None:
         """Ask the kernel for everything that is ours. A table of ours that a former run left is replaced, in one
@@ -69,6 +91,8 @@ class Reconciler:
         self._actual = replace(
             self._actual, addresses=self._addresses(), rules=self._rules(), routes=self._routes(), table=self._table()
         )
+        if self._xfrm is not None:
+            self._actual = replace(self._actual, policies=self._xfrm.policies(), states=self._xfrm.states())
 
     def heed(self) -> bool:
         """Read again what others may have changed. True when it is no longer what we left there."""
@@ -80,6 +104,12 @@ class Reconciler:
             )
         self._nftables_news.read()
         self._actual = replace(self._actual, table=self._table())
+        if self._xfrm is not None:
+            losses = self._xfrm.losses()
+            if self._actual.policies and losses.policies:
+                self._actual = replace(self._actual, policies=self._xfrm.policies())
+            if self._actual.states and losses.states:
+                self._actual = replace(self._actual, states=self._xfrm.states())
         return self._actual != before
 
     def apply(self, wanted: Kernel) -> list[Refusal]:
@@ -87,6 +117,9 @@ class Reconciler:
         table, new = self._actual.table, wanted.table
         can_wait = table is not None and (new is None or table.can_wait(new))
         refusals = [] if can_wait else self._apply_table(new)
+        if (wanted.policies or wanted.states) and (refusal := self._open_xfrm()) is not None:
+            refusals.append(refusal)
+            wanted = replace(wanted, policies=frozenset(), states=frozenset())
         operations = difference(self._actual, wanted)
         failed = [refusal for operation in operations if (refusal := self._perform(operation)) is not None]
         if failed:
@@ -94,12 +127,42 @@ class Reconciler:
         elif operations:
             self._actual = replace(wanted, table=self._actual.table)
         if can_wait:
-            refusals = self._apply_table(new)
+            refusals += self._apply_table(new)
         return refusals + failed
+
+    def migrate(self, migration: Migration) -> Refusal | None:
+        """Move a tunnel, with the states of its policy: to put another policy in its place would leave them behind."""
+        if (refusal := self._open_xfrm()) is not None:
+            return refusal
+        assert self._xfrm is not None
+        try:
+            policies = self._xfrm.migrate(migration, self._actual.policies)
+        except NetlinkError as error:
+            return Refusal(repr(migration), str(error))
+        states = self._xfrm.states() if self._actual.states else frozenset()
+        self._actual = replace(self._actual, policies=policies, states=states)
+        return None
 
     def counters(self) -> dict[str, Counter]:
         """The named counters of our table."""
         return self._nftables.counters(self._table_name) if self._actual.table is not None else {}
+
+    def _find_security(self) -> None:
+        """What a former run left of policies and states has to go, or is wanted again. Without any XFRM stays closed,
+        until there is something to put there: most have no use for it, and the kernel may not have it.
+        """
+        if self._open_xfrm() is None and self._xfrm is not None and not self._xfrm.policies() | self._xfrm.states():
+            self._xfrm.close()
+            self._xfrm = None
+
+    def _open_xfrm(self) -> Refusal | None:
+        if self._xfrm is None:
+            try:
+                self._xfrm = OurXfrm()
+            except OSError as error:
+                return Refusal("IPsec", str(error))
+            self._news.register(self._xfrm, select.EPOLLIN)
+        return None
 
     def _apply_table(self, wanted: Table | None) -> list[Refusal]:
         actual = self._actual.table
@@ -122,8 +185,19 @@ class Reconciler:
         return []
 
     def _perform(self, operation: Operation) -> Refusal | None:
-        adding = isinstance(operation, Put)
-        match operation.object:
+        try:
+            match operation.object:
+                case Policy() | State():
+                    assert self._xfrm is not None
+                    self._xfrm.perform(operation)
+                case Address() | Rule() | Route() as object_:
+                    self._perform_routing(object_, adding=isinstance(operation, Put))
+        except NetlinkError as error:
+            return None if _is_done(operation, error) else Refusal(repr(operation), str(error))
+        return None
+
+    def _perform_routing(self, object_: Address | Rule | Route, *, adding: bool) -> None:
+        match object_:
             case Address() as address:
                 request, kind = routing.address_message(address), (routing.RTM_DELADDR, routing.RTM_NEWADDR)[adding]
                 flags = NLM_F_CREATE | NLM_F_REPLACE
@@ -133,13 +207,7 @@ class Reconciler:
             case Route() as route:
                 request, kind = routing.route_message(route), (routing.RTM_DELROUTE, routing.RTM_NEWROUTE)[adding]
                 flags = NLM_F_CREATE | NLM_F_REPLACE
-        try:
-            self._netlink.request(kind, request, flags if adding else 0)
-        except NetlinkError as error:
-            if error.errno == errno.EEXIST if adding else error.errno in _ALREADY_GONE:
-                return None
-            return Refusal(repr(operation), str(error))
-        return None
+        self._netlink.request(kind, request, flags if adding else 0)
 
     def _addresses(self) -> frozenset[Address]:
         request = message(ifaddrmsg, {"family": socket.AF_INET6, "index": LOOPBACK}, {})

@@ -15,12 +15,26 @@ from mip6.kernel import (
     Operation,
     Put,
     Remove,
+    Replace,
     Route,
     Rule,
     difference,
     tunnel_route_mtu,
 )
 from mip6.mark import Mark
+from mip6.xfrm import (
+    Action,
+    Direction,
+    Kind,
+    Mode,
+    Policy,
+    PolicyId,
+    Protocol,
+    Selector,
+    State,
+    Template,
+    aes_gcm,
+)
 
 HOST = IPv6Network("2001:db8::1/128")
 ADDRESS = Address(IPv6Address("2001:db8:f00::100"))
@@ -94,15 +108,84 @@ ROUTES = (
 )
 
 
+OUT, IN = (PolicyId(direction, Selector(HOST)) for direction in (Direction.OUT, Direction.IN))
+TEMPLATES = tuple(Template(protocol=Protocol.ESP, mode=Mode.TUNNEL, reqid=reqid) for reqid in (1, 2))
+POLICIES = (
+    *(Policy(id_, (template,)) for id_ in (OUT, IN) for template in TEMPLATES),
+    Policy(OUT, TEMPLATES, 7, Action.BLOCK),
+    Policy(PolicyId(Direction.OUT, Selector(HOST), Kind.SUB), TEMPLATES),
+    Policy(PolicyId(Direction.OUT, Selector(HOST), mark=Mark(1, 1)), TEMPLATES),
+)
+ESP = State(
+    protocol=Protocol.ESP,
+    mode=Mode.TUNNEL,
+    source=ADDRESS.address,
+    destination=HOST.network_address,
+    spi=256,
+    reqid=1,
+    algorithms=aes_gcm(bytes(20)),
+)
+OPTIMIZATION = State(
+    protocol=Protocol.HAO,
+    mode=Mode.ROUTE_OPTIMIZATION,
+    source=ADDRESS.address,
+    destination=HOST.network_address,
+    care_of=IPv6Address("2001:db8:1::1"),
+)
+MOVED = replace(OPTIMIZATION, care_of=IPv6Address("2001:db8:2::1"))
+STATES = (
+    ESP,
+    replace(ESP, algorithms=aes_gcm(b"\1" * 20)),
+    replace(ESP, source=OTHER.address),
+    replace(ESP, spi=257),
+    OPTIMIZATION,
+    MOVED,
+    replace(MOVED, reqid=2),
+    replace(OPTIMIZATION, source=OTHER.address),
+)
+
+
+def test_states_come_before_the_policies_that_need_them_and_these_before_the_routes_that_lead_there() -> None:
+    route = Route(5, HOST, 2, source=ADDRESS.address)
+    kernel = Kernel(
+        frozenset((ADDRESS,)),
+        (EARLY,),
+        frozenset((route,)),
+        policies=frozenset(POLICIES[:1]),
+        states=frozenset((ESP,)),
+    )
+    put = [Put(ADDRESS), Put(ESP), Put(POLICIES[0]), Put(route), Put(EARLY)]
+    assert difference(Kernel(), kernel) == put
+    assert difference(kernel, Kernel()) == [Remove(step.object) for step in reversed(put)]
+
+
+def test_a_policy_changes_in_place() -> None:
+    old, new = POLICIES[:2]
+    steps = difference(Kernel(policies=frozenset((old,))), Kernel(policies=frozenset((new,))))
+    assert steps == [Replace(new)]
+
+
+def test_a_care_of_address_changes_in_place_and_anything_else_makes_a_new_state() -> None:
+    for old, new, steps in (
+        (OPTIMIZATION, MOVED, [Replace(MOVED)]),
+        (OPTIMIZATION, replace(MOVED, reqid=2), [Remove(OPTIMIZATION), Put(replace(MOVED, reqid=2))]),
+        (ESP, STATES[1], [Remove(ESP), Put(STATES[1])]),
+        (ESP, STATES[3], [Put(STATES[3]), Remove(ESP)]),
+    ):
+        assert difference(Kernel(states=frozenset((old,))), Kernel(states=frozenset((new,)))) == steps
+
+
 class StrictKernel:
-    """As strict as the real one, and stricter: nothing may be put that is there, or removed that is not, a route's
-    source has to exist, and what stays wanted is never missing.
+    """As strict as the real one, and stricter: nothing may be put that is there, or removed or replaced that is not,
+    a route's source has to exist, and what stays wanted is never missing.
     """
 
     def __init__(self, state: Kernel) -> None:
         self.addresses = set(state.addresses)
         self.rules = list(state.rules)
         self.routes = {route.key: route for route in state.routes}
+        self.policies = {policy.id: policy for policy in state.policies}
+        self.states = {one.id: one for one in state.states}
 
     def perform(self, operation: Operation) -> None:
         match operation:
@@ -117,6 +200,22 @@ class StrictKernel:
                 self.addresses.remove(address)
             case Remove(Route() as route):
                 assert self.routes.pop(route.key) == route
+            case Put(Policy() as policy):
+                assert policy.id not in self.policies
+                self.policies[policy.id] = policy
+            case Replace(Policy() as policy):
+                assert self.policies[policy.id] != policy
+                self.policies[policy.id] = policy
+            case Remove(Policy() as policy):
+                assert self.policies.pop(policy.id) == policy
+            case Put(State() as state):
+                assert state.id not in self.states
+                self.states[state.id] = state
+            case Replace(State(care_of=care_of) as state):
+                assert replace(self.states[state.id], care_of=care_of) == state
+                self.states[state.id] = state
+            case Remove(State() as state):
+                assert self.states.pop(state.id) == state
             case _:
                 self.rules = perform(self.rules, [operation])
 
@@ -126,6 +225,8 @@ class StrictKernel:
             self.addresses >= wanted.addresses & since.addresses
             and {rule for rule in wanted.rules if rule in since.rules} <= set(self.rules)
             and {route.key for route in wanted.routes} & {route.key for route in since.routes} <= self.routes.keys()
+            and {one.id for one in wanted.policies} & {one.id for one in since.policies} <= self.policies.keys()
+            and wanted.states & since.states <= set(self.states.values())
         )
 
 
@@ -135,7 +236,10 @@ def states() -> st.SearchStrategy[Kernel]:
     rules = st.lists(st.sampled_from(RULES), unique=True).map(
         lambda some: tuple(sorted(some, key=lambda one: one.priority))
     )
-    return st.builds(Kernel, st.sets(st.sampled_from((ADDRESS, OTHER))).map(frozenset), rules, routes).map(_complete)
+    policies = st.lists(st.sampled_from(POLICIES), unique_by=lambda policy: policy.id).map(frozenset)
+    security = st.lists(st.sampled_from(STATES), unique_by=lambda state: state.id).map(frozenset)
+    addresses = st.sets(st.sampled_from((ADDRESS, OTHER))).map(frozenset)
+    return st.builds(Kernel, addresses, rules, routes, policies=policies, states=security).map(_complete)
 
 
 def _complete(state: Kernel) -> Kernel:
@@ -151,6 +255,8 @@ def test_from_any_state_to_any_other_by_steps_that_a_strict_kernel_takes(actual:
         assert kernel.has(wanted, actual)
     assert kernel.addresses == wanted.addresses
     assert set(kernel.routes.values()) == wanted.routes
+    assert set(kernel.policies.values()) == wanted.policies
+    assert set(kernel.states.values()) == wanted.states
     assert sorted(kernel.rules, key=repr) == sorted(wanted.rules, key=repr)
 
 

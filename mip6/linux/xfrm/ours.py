@@ -1,0 +1,80 @@
+"""The policies and states in the kernel that carry our tag."""
+
+from typing import NamedTuple, TypeVar
+
+from mip6.kernel import Operation, Put, Remove, Replace
+from mip6.linux.netlink import NETLINK_XFRM, Notifications
+from mip6.linux.xfrm.monitor import XfrmGroup
+from mip6.linux.xfrm.requests import Xfrm
+from mip6.linux.xfrm.structures import XfrmType
+from mip6.xfrm import REQIDS, STATIC_REQIDS, Migration, Policy, State
+
+TaggedT = TypeVar("TaggedT", Policy, State)
+
+_GROUPS = XfrmGroup.POLICY | XfrmGroup.STATE | XfrmGroup.EXPIRE
+_POLICY_LOSSES = {XfrmType.DELPOLICY, XfrmType.POLEXPIRE, XfrmType.FLUSHPOLICY}
+_STATE_LOSSES = {XfrmType.DELSA, XfrmType.EXPIRE, XfrmType.FLUSHSA}
+
+
+class Losses(NamedTuple):
+    """What somebody else may have removed."""
+
+    policies: bool
+    states: bool
+
+
+class OurXfrm:
+    """To see and to change them."""
+
+    def __init__(self) -> None:
+        """Raises OSError when the kernel has no XFRM."""
+        self._xfrm = Xfrm()
+        self._news = Notifications(_GROUPS, ignore_port=self._xfrm.port, family=NETLINK_XFRM)
+
+    def fileno(self) -> int:
+        """Readable when somebody else changed something: call `losses`."""
+        return self._news.fileno()
+
+    def close(self) -> None:
+        self._xfrm.close()
+        self._news.close()
+
+    def losses(self) -> Losses:
+        """Since the last call. The key management's own changes are among the causes."""
+        news = self._news.read()
+        return Losses(*(news is None or bool(news & kind) for kind in (_POLICY_LOSSES, _STATE_LOSSES)))
+
+    def policies(self) -> frozenset[Policy]:
+        return frozenset(policy for policy in self._xfrm.policies() if policy.has_reqid(REQIDS))
+
+    def states(self) -> frozenset[State]:
+        return frozenset(state for state in self._xfrm.states() if state.has_reqid(STATIC_REQIDS))
+
+    def perform(self, operation: Operation) -> None:
+        """Raises NetlinkError when the kernel refuses, ValueError when what is to be put does not carry our tag."""
+        match operation:
+            case Put(Policy() as policy):
+                self._xfrm.add_policy(_tagged(policy, REQIDS))
+            case Replace(Policy() as policy):
+                self._xfrm.replace_policy(_tagged(policy, REQIDS))
+            case Remove(Policy() as policy):
+                self._xfrm.remove_policy(policy.id)
+            case Put(State() as state):
+                self._xfrm.add_state(_tagged(state, STATIC_REQIDS))
+            case Replace(State() as state):
+                self._xfrm.update_state(_tagged(state, STATIC_REQIDS))
+            case Remove(State() as state):
+                self._xfrm.remove_state(state.id)
+
+    def migrate(self, migration: Migration, policies: frozenset[Policy]) -> frozenset[Policy]:
+        """Do it, and give what became of `policies`. Raises NetlinkError when the kernel refuses."""
+        self._xfrm.migrate(migration)
+        moved = {policy for policy in policies if migration.may_change(policy)}
+        return policies - moved | {self._xfrm.policy(policy.id) for policy in moved}
+
+
+def _tagged(wanted: TaggedT, reqids: range) -> TaggedT:
+    """It would never be found again without."""
+    if not wanted.has_reqid(reqids):
+        raise ValueError(f"no reqid of ours: {wanted}")
+    return wanted
