@@ -27,6 +27,22 @@ def own_namespace() -> Iterator[None]:
         os.close(before)
 
 
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """While it lasts, sockets and programs of this thread are in a namespace that `ip netns` made."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before, there = (os.open(path, os.O_RDONLY) for path in ("/proc/thread-self/ns/net", f"/run/netns/{name}"))
+    try:
+        if libc.setns(there, CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+        yield
+    finally:
+        if libc.setns(before, CLONE_NEWNET):
+            os._exit(70)  # nothing may go on in the wrong namespace
+        os.close(there)
+        os.close(before)
+
+
 def ip(*arguments: str) -> str:
     """What `ip` prints."""
     return subprocess.run(["ip", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
