@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from home_agent.core.settings import Node, Settings
-from mip6.config import Where, fault, load
+from mip6.config import Where, check_static_keys, fault, load
 
 DEFAULT_PATH = Path("/etc/monami6/home-agent.toml")
 
@@ -28,5 +28,12 @@ def _check(path: Path, settings: Settings, node: Node, where: Where) -> None:
         taken = [getattr(other, key) for other in settings.node[:place]]
         if getattr(node, key) in taken:
             raise fault(path, (*where, key), f' = "{getattr(node, key)}": another node has it already')
+    if node.manual is not None:
+        if node.spi is not None or node.key is not None:
+            raise fault(path, (*where, "manual"), ": give either spi and key or manual, not both")
+        check_static_keys(path, node.manual, (*where, "manual"))
+    elif node.spi is None or node.key is None:
+        missing = "spi" if node.spi is None else "key"
+        raise fault(path, (*where, missing), ": is missing; give spi and key, or [node.manual]")
     if node.home_address == settings.home_agent.address:
         raise fault(path, (*where, "home_address"), f' = "{node.home_address}": is the home agent\'s own address')

@@ -30,7 +30,7 @@ from home_agent.core.events import (
     Tick,
     UplinkChanged,
 )
-from home_agent.core.kernel import TABLE_NAME, wanted_kernel
+from home_agent.core.kernel import TABLE_NAME, associations, wanted_kernel
 from home_agent.core.report import status
 from home_agent.core.saved import SavedEntry, restore, save
 from home_agent.core.settings import Settings
@@ -38,6 +38,7 @@ from home_agent.core.state import State, Uplink
 from mip6 import statefile
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
+from mip6.ipsec import Association
 from mip6.kernel import Kernel
 from mip6.linux import routing
 from mip6.linux.netlink import Netlink, Notifications, message
@@ -85,6 +86,9 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
 
     def refused(self, what: str, why: str | None) -> Event:
         return Refused(what, why)
+
+    def association(self, home_address: IPv6Address) -> Association:
+        return next(one for one in associations(self.state.settings) if one.home_address == home_address)
 
     def perform(self, command: Command) -> None:
         match command:

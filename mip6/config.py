@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mip6.form import Choice, Range, Spelled
+from mip6.ipsec import ENCRYPTION_KEY_OCTETS, INTEGRITY_KEY_OCTETS, StaticPair
 
 _T = TypeVar("_T")
 
@@ -68,6 +69,17 @@ def parse(text: str, kind: type[_T], path: Path) -> _T:
 def fault(path: Path, where: Where, what: str) -> ConfigError:
     """An error about a value that is well formed but cannot be used."""
     return ConfigError(_message(path, line_numbers(path.read_text()), _Fault(where, what)))
+
+
+def check_static_keys(path: Path, pair: StaticPair, where: Where) -> None:
+    """Raises ConfigError when the keys of one direction cannot be used."""
+    for name, keys in (("up", pair.up), ("down", pair.down)):
+        if len(keys.encryption_key) not in ENCRYPTION_KEY_OCTETS:
+            raise fault(path, (*where, name, "encryption_key"), ": must be 16, 24 or 32 octets as hexadecimal digits")
+        if len(keys.integrity_key) != INTEGRITY_KEY_OCTETS:
+            raise fault(path, (*where, name, "integrity_key"), ": must be 32 octets as hexadecimal digits")
+    if path.stat().st_mode & 0o077:
+        raise fault(path, where, ": others may read these keys: chmod 600 the file")
 
 
 def _message(path: Path, lines: Mapping[Where, int], fault: _Fault) -> str:

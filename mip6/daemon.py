@@ -8,6 +8,7 @@ that nobody expected ends the process.
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import signal
@@ -22,11 +23,13 @@ from typing import Any, Generic, TypeVar
 
 from mip6 import statefile
 from mip6.control import ControlServer, Method
+from mip6.ipsec import Association, Side, sending_state
 from mip6.kernel import Kernel
 from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
 from mip6.linux.reconciler import Reconciler
 from mip6.reception import IcmpError
 from mip6.table import Counter
+from mip6.wire.checksum import with_checksum
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
 from mip6.wire.registry import IcmpType
 
@@ -100,6 +103,10 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     def refused(self, what: str, why: str | None) -> EventT: ...
 
     @abstractmethod
+    def association(self, home_address: IPv6Address) -> Association:
+        """Of the mobile node with this home address, whose messages IPsec protects."""
+
+    @abstractmethod
     def perform(self, command: CommandT) -> None:
         """Do what the core wants done."""
 
@@ -158,10 +165,28 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
 
     def send(self, packet: Packet) -> None:
         """Send a mobility message; a refusal of the operating system becomes an event."""
-        build = build_from_mobile_node if self._is_mobile_node else build_to_mobile_node
         socket = self._mobility
         if socket is not None:
-            self._try("sending", lambda: socket.send(build(packet), packet.source, packet.destination))
+            send = self._send_protected if packet.protected else self._send_plain
+            self._try("sending", lambda: send(socket, packet))
+
+    def _send_plain(self, socket: MobilitySocket, packet: Packet) -> None:
+        build = build_from_mobile_node if self._is_mobile_node else build_to_mobile_node
+        socket.send(build(packet), packet.source, packet.destination)
+
+    def _send_protected(self, socket: MobilitySocket, packet: Packet) -> None:
+        """Between home address and home agent: the kernel puts the care-of address there that it is told before."""
+        assert packet.home_address is not None
+        if self._reconciler is None:
+            raise OSError(errno.ESRCH, "IPsec is not set up yet")
+        association = self.association(packet.home_address)
+        if self._is_mobile_node:
+            self._reconciler.aim(sending_state(association, Side.MOBILE_NODE, packet.source))
+            source, destination = packet.home_address, packet.destination
+        else:
+            self._reconciler.aim(sending_state(association, Side.HOME_AGENT, packet.destination))
+            source, destination = packet.source, packet.home_address
+        socket.send_protected(with_checksum(packet.data, source, destination), source, destination)
 
     def send_icmp(self, error: IcmpError) -> None:
         socket = self.icmp

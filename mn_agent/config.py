@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mip6.config import fault, load
+from mip6.config import check_static_keys, fault, load
 from mn_agent.core.settings import Settings
 
 DEFAULT_PATH = Path("/etc/monami6/agent.toml")
@@ -13,7 +13,11 @@ def read(path: Path) -> Settings:
     settings = load(path, Settings)
     if settings.home.address == settings.home.agent:
         raise fault(path, ("home", "agent"), f' = "{settings.home.agent}": must differ from the home address')
-    if "@" not in settings.authentication.identity:
+    if (settings.authentication is None) == (settings.manual is None):
+        raise fault(path, (), "there must be one of [authentication] and [manual]: how the home agent knows us")
+    if settings.authentication is not None and "@" not in settings.authentication.identity:
         shown = settings.authentication.identity
         raise fault(path, ("authentication", "identity"), f' = "{shown}": must look like "laptop@example.org"')
+    if settings.manual is not None:
+        check_static_keys(path, settings.manual, ("manual",))
     return settings

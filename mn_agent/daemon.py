@@ -21,6 +21,7 @@ from mip6 import statefile
 from mip6.config import ConfigError
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
+from mip6.ipsec import Association
 from mip6.kernel import Kernel
 from mip6.table import Counter
 from mip6.wire.errors import DecodeError
@@ -58,7 +59,7 @@ from mn_agent.core.events import (
 from mn_agent.core.explain import Packet as AskedPacket
 from mn_agent.core.explain import explain
 from mn_agent.core.flow_bindings import is_due
-from mn_agent.core.kernel import TABLE_NAME, counter_name, wanted_kernel
+from mn_agent.core.kernel import TABLE_NAME, association, counter_name, wanted_kernel
 from mn_agent.core.links import Link, called
 from mn_agent.core.probing import Probe
 from mn_agent.core.registration import endpoint
@@ -127,6 +128,9 @@ class AgentDaemon(Daemon[State, Event, Command]):
 
     def refused(self, what: str, why: str | None) -> Event:
         return Refused(what, why)
+
+    def association(self, home_address: IPv6Address) -> Association:  # noqa: ARG002
+        return association(self.state.settings)
 
     def perform(self, command: Command) -> None:
         match command:

@@ -7,26 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from mn_lab.layout import HOME_ADDRESS, HOME_AGENT_ADDRESS, HOME_PREFIX, MOBILE_SIDE, Layout, Link
-
-_IDENTITY, _SPI = "mobile@lab.example.org", 1000
+from mn_lab.security import IDENTITY, Security
 
 Table = Mapping[str, Any]
 
 
-def agent(layout: Layout, directory: Path, key: str, extra: str = "") -> str:
-    """The agent's, with `extra` (TOML) laid over it. `key`: the secret, in hexadecimal."""
+def agent(layout: Layout, directory: Path, security: Security, extra: str = "") -> str:
+    """The agent's, with `extra` (TOML) laid over it."""
     base = {
         "home": {"address": str(HOME_ADDRESS), "agent": str(HOME_AGENT_ADDRESS)},
-        "authentication": {"identity": _IDENTITY, "spi": _SPI, "key": key},
+        **security.of_agent,
         "paths": {"socket": str(directory / "agent.sock"), "state": str(directory / "agent.json")},
         "link": [{"interface": link.interface, "name": link.name, "kind": link.kind} for link in layout.links],
     }
     return write(merge(base, tomllib.loads(extra)))
 
 
-def home_agent(directory: Path, key: str, extra: str = "") -> str:
+def home_agent(directory: Path, security: Security, extra: str = "") -> str:
     """The home agent's, likewise."""
-    node = {"name": "mn", "identity": _IDENTITY, "home_address": str(HOME_ADDRESS), "spi": _SPI, "key": key}
+    node = {"name": "mn", "identity": IDENTITY, "home_address": str(HOME_ADDRESS), **security.of_node}
     base = {
         "home_agent": {"address": str(HOME_AGENT_ADDRESS), "prefixes": [str(HOME_PREFIX)]},
         "paths": {"socket": str(directory / "home-agent.sock"), "state": str(directory / "home-agent.json")},
@@ -58,12 +57,18 @@ def merge(base: Table, extra: Table) -> dict[str, Any]:
 
 
 def write(document: Table) -> str:
-    """TOML of a document made of tables, lists of tables, and in these plain values and lists of them."""
+    """TOML of a document made of tables, lists of tables, and in these plain values, lists of them, and tables."""
     lines: list[str] = []
     for name, content in document.items():
         for table in content if isinstance(content, list) else [content]:
             lines.append(f"[[{name}]]" if isinstance(content, list) else f"[{name}]")
-            # Numbers, strings, booleans and lists of them look the same in JSON
-            lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+            lines += [f"{key} = {_value(value)}" for key, value in table.items()]
             lines.append("")
     return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    """Numbers, strings, booleans and lists of them look the same in JSON."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_value(inner)}' for key, inner in value.items())} }}"
+    return json.dumps(value)

@@ -4,7 +4,6 @@ What is needed to find a running lab again is in one file of its directory, so t
 """
 
 import json
-import secrets
 import signal
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from mn_lab.layout import (
 )
 from mn_lab.network import LinkAction
 from mn_lab.processes import Process
+from mn_lab.security import MODES
 from mn_lab.traffic import End, Traffic
 
 SCHEMA = 1
@@ -52,16 +52,18 @@ class Lab:
         links: Sequence[str] = DEFAULT_LINKS,
         *,
         prefix: str = DEFAULT_PREFIX,
+        security: str = "auth-option",
         agent_toml: str = "",
         home_agent_toml: str = "",
     ) -> None:
-        """`agent_toml`, `home_agent_toml`: laid over the configuration files. Raises LayoutError when there can be no
-        such lab.
+        """`security`: one of mn_lab.security.MODES. `agent_toml`, `home_agent_toml`: laid over the configuration files.
+        Raises LayoutError when there can be no such lab.
         """
         self.layout = plan(links, prefix)
         self.directory = place.directory(prefix)
         self.agent = Control(self.directory / f"{_AGENT}.sock")
         self.home_agent = Control(self.directory / f"{_HOME_AGENT}.sock")
+        self._security = MODES[security]
         self._toml = {_AGENT: agent_toml, _HOME_AGENT: home_agent_toml}
         self.processes: dict[str, Process] = {}
 
@@ -108,10 +110,10 @@ class Lab:
         self._save()
 
     def _configure(self) -> None:
-        key = secrets.token_hex(16)
+        security, toml = self._security(), self._toml
         files = {
-            self.configuration[_AGENT]: configuration.agent(self.layout, self.directory, key, self._toml[_AGENT]),
-            self.configuration[_HOME_AGENT]: configuration.home_agent(self.directory, key, self._toml[_HOME_AGENT]),
+            self.configuration[_AGENT]: configuration.agent(self.layout, self.directory, security, toml[_AGENT]),
+            self.configuration[_HOME_AGENT]: configuration.home_agent(self.directory, security, toml[_HOME_AGENT]),
         }
         for path, text in files.items():
             path.touch(mode=0o600)

@@ -127,10 +127,10 @@ def _headers(packet: bytes) -> _Headers | None:
 
 def _note(found: _Headers, kind: int, header: bytes) -> None:
     if kind == NextHeader.ROUTING:
-        found.type_2_routing_header = parse_type2_routing_header(header)
+        found.type_2_routing_header = parse_type2_routing_header(header).address
     elif kind == NextHeader.DESTINATION_OPTIONS:
         try:
-            found.home_address_option = parse_home_address_option(header)
+            found.home_address_option = parse_home_address_option(header).address
         except DecodeError as error:
             if error.reason is not DecodeReason.NO_HOME_ADDRESS:
                 raise

@@ -124,14 +124,15 @@ def _request_refresh(state: State, now: float) -> tuple[State, list[Command]]:
             continue
         asked = {bid: replace(binding, refresh_requested=True) for bid, binding in due.items()}
         cache[entry.home_address] = replace(entry, bindings={**entry.bindings, **asked})
-        commands.append(Send(_refresh_request(state.settings.home_agent.address, entry, due)))
+        commands.append(Send(_refresh_request(state, entry, due)))
     return (replace(state, cache=cache), commands) if commands else (state, [])
 
 
-def _refresh_request(own: IPv6Address, entry: CacheEntry, due: Mapping[int, Binding]) -> Packet:
+def _refresh_request(state: State, entry: CacheEntry, due: Mapping[int, Binding]) -> Packet:
     options = tuple(BindingIdentifier(bid) for bid in due if bid)
-    destination = entry.preferred.care_of
-    return Packet(own, destination, entry.home_address, encode(BindingRefreshRequest(options)))
+    source, destination = state.settings.home_agent.address, entry.preferred.care_of
+    protected = any(node.is_ipsec and node.home_address == entry.home_address for node in state.settings.node)
+    return Packet(source, destination, entry.home_address, encode(BindingRefreshRequest(options)), protected)
 
 
 def _notices(before: State, after: State) -> list[Command]:

@@ -13,13 +13,16 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
 from home_agent.core.cache import Binding, CacheEntry
-from home_agent.core.settings import SLOTS, HomeAgent
+from home_agent.core.settings import SLOTS, Settings
 from home_agent.core.state import State, Uplink
+from mip6 import ipsec
 from mip6.classifier import Flow, Lookup, layers, lookup
+from mip6.ipsec import Association, Side
 from mip6.kernel import (
     DELIVER,
     FORWARD,
     LOCAL_TABLE,
+    MAIN_TABLE,
     Encapsulate,
     Kernel,
     Route,
@@ -30,7 +33,10 @@ from mip6.kernel import (
 )
 from mip6.mark import Mark
 from mip6.table import Chain, Element, Elements, Set, Table
+from mip6.wire.registry import NextHeader
 from mip6.wire.traffic_selectors import Ipv6Selector
+from mip6.xfrm import Policy
+from mip6.xfrm import State as XfrmState
 
 TABLE_NAME = "monami6_ha"
 
@@ -76,6 +82,7 @@ def wanted_kernel(state: State) -> Kernel:
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER)),
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(FORWARD)),
         Rule(_FIRST, COPY_TABLE, destination=COPIES),
+        *_mobility_rules(state.settings),
         *(Rule(_FLOWS, SLOT_TABLES + slot, mark=_mark(slot), order=slot) for slot in slots),
         Rule(_LAST, HOME_TABLE),
     )
@@ -87,7 +94,48 @@ def wanted_kernel(state: State) -> Kernel:
     if state.uplink is not None:
         for place, entry in bound.items():
             routes += _tunnel_routes(place, entry, state.uplink)
-    return Kernel(rules=rules, routes=frozenset(routes), table=_table(state.settings.home_agent, bound))
+    return Kernel(
+        rules=rules,
+        routes=frozenset(routes),
+        table=_table(state.settings, bound),
+        policies=frozenset(_policies(state.settings)),
+        states=frozenset(_states(state.settings)),
+    )
+
+
+def _mobility_rules(settings: Settings) -> list[Rule]:
+    """A protected message to a home address is in no tunnel: IPsec puts the care-of address there, and then looks for
+    the way again. Until then any way will do.
+    """
+    if not any(node.is_ipsec for node in settings.node):
+        return []
+    own, mobility = host(settings.home_agent.address), NextHeader.MOBILITY
+    return [
+        Rule(_FIRST, MAIN_TABLE, source=own, destination=prefix, ip_protocol=mobility)
+        for prefix in settings.home_agent.prefixes
+    ]
+
+
+def associations(settings: Settings) -> Iterator[Association]:
+    """Of the mobile nodes whose messages IPsec protects."""
+    own = settings.home_agent.address
+    for place, node in enumerate(settings.node):
+        if node.is_ipsec:
+            yield Association(node.home_address, own, place)
+
+
+def _policies(settings: Settings) -> Iterator[Policy]:
+    for association in associations(settings):
+        static = settings.node[association.place].manual is not None
+        yield from ipsec.policies(association, Side.HOME_AGENT, static=static)
+
+
+def _states(settings: Settings) -> Iterator[XfrmState]:
+    for association in associations(settings):
+        yield from ipsec.states(association, Side.HOME_AGENT)
+        pair = settings.node[association.place].manual
+        if pair is not None:
+            yield from ipsec.static_states(association, pair)
 
 
 def _mark(slot: int) -> Mark:
@@ -116,7 +164,7 @@ def _copy_address(place: int, slot: int) -> IPv6Address:
     return COPIES[place << 8 | slot]
 
 
-def _table(settings: HomeAgent, bound: dict[int, CacheEntry]) -> Table:
+def _table(settings: Settings, bound: dict[int, CacheEntry]) -> Table:
     pairs = {(binding.care_of, entry.home_address) for entry in bound.values() for binding in entry.bindings.values()}
     nodes: dict[Element, Element] = {}
     copies: dict[int, dict[Element, Element]] = {slot: {} for slot in range(1, SLOTS)}
@@ -126,7 +174,9 @@ def _table(settings: HomeAgent, bound: dict[int, CacheEntry]) -> Table:
         "node": nodes,
         **{f"copy_{slot}": copy for slot, copy in copies.items()},
     }
-    static = _static(settings.address, settings.prefixes)
+    home_agent = settings.home_agent
+    has_ipsec = any(node.is_ipsec for node in settings.node)
+    static = _static(home_agent.address, home_agent.prefixes, has_ipsec=has_ipsec)
     sets, chains, counters = dict(static.sets), dict(static.chains), set(static.counters)
     for place, entry in bound.items():
         flows = tuple(
@@ -170,17 +220,19 @@ def _lookup(flows: tuple[Flow, ...], prefix: str) -> Lookup:
 
 
 @lru_cache(1)
-def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...]) -> Table:
+def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: bool) -> Table:
     """What is there whoever is bound.
 
     reassemble: a mobile node's own packet that is too big for the tunnel comes in fragments (RFC 2473 section 7.1).
     Nothing ever goes to this chain, but with such a rule the kernel puts fragments together before prerouting.
     keep_fragments: not those to mobile nodes, which would be too big for the tunnel as a whole.
     prerouting: a Home Address option before a mobility message, which the kernel would refuse, is disguised
-    (mip6.wire.extension). Of tunnelled packets only those pass whose outer source is a registered care-of address of
+    (mip6.wire.extension); one that IPsec protects comes by here a second time without ESP, and stays as it is. Of
+    tunnelled packets only those pass whose outer source is a registered care-of address of
     the node that has the inner source as home address (RFC 6275 section 10.4.5, RFC 5648 section 6.5).
     classify: which flow a packet belongs to. A fragment that is not the first goes where the first went (RFC 6089
     section 5.3.6): it says nothing of ports itself.
+    output: the same for what is sent here, but for mobility messages, which are in no tunnel.
     postrouting: whichever of our addresses the kernel chose as the outer source, the mobile node knows this one.
     """
     fragment = "ip6 saddr . ip6 daddr . @nh,352,32"
@@ -189,6 +241,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...]) -> Table:
         f"meta mark & {slot_bit(s):#x} != 0 meta mark & {_lower_bits(s):#x} != 0 dup to ip6 daddr map @copy_{s}"
         for s in slots[1:]
     ]
+    plain = "meta ipsec missing " if has_ipsec else ""
     homes = ", ".join(map(str, prefixes))
     chains = {
         "reassemble": Chain(("meta l4proto tcp tproxy to :1",)),
@@ -198,7 +251,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...]) -> Table:
         ),
         "prerouting": Chain(
             (
-                f"ip6 daddr {own} ip6 nexthdr 60 @nh,320,8 135 @nh,368,8 0xc9 @nh,368,8 set 0x1e",
+                f"{plain}ip6 daddr {own} ip6 nexthdr 60 @nh,320,8 135 @nh,368,8 0xc9 @nh,368,8 set 0x1e",
                 f"ip6 daddr {own} ip6 nexthdr 41 jump from_tunnel",
             ),
             "type filter hook prerouting priority raw; policy accept;",
@@ -221,6 +274,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...]) -> Table:
         ),
         "output": Chain(
             (
+                f"ip6 saddr {own} ip6 nexthdr {NextHeader.MOBILITY.value} return",
                 f"meta mark & {MARK_MASK:#x} == 0 ip6 daddr vmap @node",
                 f"meta mark & {MARK_MASK:#x} != 0 jump bound",
             ),

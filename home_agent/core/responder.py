@@ -16,7 +16,7 @@ from home_agent.core.flows import FlowOutcome, change_flows
 from home_agent.core.settings import HomeAgent, Node
 from mip6 import auth
 from mip6.wire.extension import Packet, is_routable
-from mip6.wire.messages import BindingAcknowledgement, BindingUpdate
+from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, encode
 from mip6.wire.options import (
     BindingIdentifier,
     FlowIdentification,
@@ -72,6 +72,12 @@ def respond(
         return Answer(cache, reason="care-of address not routable")
     if _first(message, NonceIndices) is not None:
         return Answer(cache, reason="home registration with nonce indices")
+    owner = next((node for node in nodes.values() if node.home_address == home_address), None)
+    if owner is not None and owner.is_ipsec:
+        if not packet.protected:
+            return Answer(cache, reason="not protected by IPsec")
+        update = _Update(packet, message, owner, settings, None)
+        return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
     identifier, secret = _first(message, MobileNodeIdentifier), _first(message, MessageAuthentication)
     if identifier is None or secret is None:
         return Answer(cache, reason="not authenticated")
@@ -81,7 +87,7 @@ def respond(
     if node.spi != secret.spi:
         return Answer(cache, reason="unknown security parameter index")
     update = _Update(packet, message, node, settings, _first(message, MessageReplayProtection))
-    if not auth.verify(packet.data, message, node.key, packet.source, home_address):
+    if node.key is None or not auth.verify(packet.data, message, node.key, packet.source, home_address):
         return Answer(cache, _acknowledgement(update, Status.MIPV6_AUTH_FAIL), "authenticator is wrong")
     return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
 
@@ -99,9 +105,9 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
         if any(home_address in prefix for prefix in update.settings.prefixes):
             return Answer(cache, reason="home address of another mobile node")
         return _refuse(cache, update, Status.NOT_HOME_SUBNET)
-    if update.stamp is None:
+    if update.stamp is None and not update.node.is_ipsec:
         return _refuse(cache, update, Status.MIPV6_MESG_ID_REQD)
-    if not _is_timely(update, update.stamp.timestamp, entry, unix_ns):
+    if update.stamp is not None and not _is_timely(update, update.stamp.timestamp, entry, unix_ns):
         own = auth.ntp_timestamp(unix_ns) & _SECONDS | update.stamp.timestamp & _FRACTION
         return _refuse(cache, replace(update, stamp=MessageReplayProtection(own)), Status.MIPV6_ID_MISMATCH)
     if entry is not None and not is_fresh(message.sequence, entry.sequence):
@@ -118,7 +124,8 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     if update.settings.max_flows:
         old = entry.flows if entry is not None else {}
         flows = change_flows(old, message, tuple(outcome.bindings), update.settings.max_flows)
-    renewed = CacheEntry(home_address, message.sequence, update.stamp.timestamp, flows=flows.flows)
+    timestamp = update.stamp.timestamp if update.stamp is not None else 0
+    renewed = CacheEntry(home_address, message.sequence, timestamp, flows=flows.flows)
     cache = {**cache, home_address: with_bindings(renewed, outcome.bindings, now)}
     refusals = [status for status in outcome.statuses.values() if status >= Status.UNSPECIFIED]
     reason = f"refused: {Status(refusals[0]).name}" if refusals else None
@@ -171,6 +178,8 @@ def _acknowledgement(
         options.append(update.stamp)
     answered = message.sequence if sequence is None else sequence
     reply = BindingAcknowledgement(status, BindingAcknowledgementFlag(0), answered, lifetime, tuple(options))
-    home_address = packet.home_address or packet.source
-    data = auth.sign(reply, update.node.key, update.node.spi, packet.source, home_address)
+    home_address, node = packet.home_address or packet.source, update.node
+    if node.key is None or node.spi is None:
+        return Packet(packet.destination, packet.source, packet.home_address, encode(reply), protected=True)
+    data = auth.sign(reply, node.key, node.spi, packet.source, home_address)
     return Packet(packet.destination, packet.source, packet.home_address, data)

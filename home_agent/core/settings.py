@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Range
+from mip6.ipsec import StaticPair
 
 SLOTS = 8
 """Care-of addresses of one mobile node that its flows can be told apart by: bits in the mark of a packet."""
@@ -32,13 +33,20 @@ class HomeAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A mobile node: its home address, and the secret shared with it (RFC 4285)."""
+    """A mobile node: its home address, and how its messages are protected: by a secret shared with it (RFC 4285), or by
+    IPsec with keys that never change.
+    """
 
     name: str
     identity: Identity
     home_address: IPv6Address
-    spi: Annotated[int, SPI]
-    key: Key
+    spi: Annotated[int, SPI] | None = None
+    key: Key | None = None
+    manual: StaticPair | None = None
+
+    @property
+    def is_ipsec(self) -> bool:
+        return self.manual is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

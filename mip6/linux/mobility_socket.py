@@ -2,7 +2,8 @@
 
 The kernel would not deliver a packet with a Home Address option or a type 2 routing header; our nftables table
 disguises both (mip6.wire.extension), and they arrive beside the message as ancillary data. Whole packets are sent, so
-that we decide what is in them.
+that we decide what is in them. Only where IPsec protects a message is it the kernel that puts these headers in and
+takes them off (mip6.ipsec): then it gets the message between home address and home agent.
 """
 
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 from mip6.wire.errors import DecodeError
-from mip6.wire.extension import Packet, parse_home_address_option, parse_type2_routing_header
+from mip6.wire.extension import Carried, Packet, parse_home_address_option, parse_type2_routing_header
 from mip6.wire.registry import IcmpType, NextHeader
 
 IPV6_CHECKSUM, IPV6_HDRINCL = 7, 36
@@ -39,8 +40,11 @@ class MobilitySocket:
             self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
         self._sender = _raw_socket(NextHeader.MOBILITY)
         self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
-        # Nobody reads from the sender: let nothing wait there
-        self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+        self._protected_sender = _raw_socket(NextHeader.MOBILITY)
+        self._protected_sender.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
+        for sender in (self._sender, self._protected_sender):
+            # Nobody reads from it: let nothing wait there
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
 
     def fileno(self) -> int:
         return self._receiver.fileno()
@@ -48,10 +52,17 @@ class MobilitySocket:
     def close(self) -> None:
         self._receiver.close()
         self._sender.close()
+        self._protected_sender.close()
 
     def send(self, packet: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Send a whole IPv6 packet by the way that packets from `source` take. Raises OSError."""
         _send(self._sender, packet, source, destination)
+
+    def send_protected(self, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
+        """Send a Mobility Header, with its checksum, between home address and home agent; the kernel does what its
+        IPsec policies say. Raises OSError.
+        """
+        _send(self._protected_sender, data, source, destination)
 
     def receive(self) -> Iterator[Packet | DecodeError]:
         """All that waits. A packet whose extension headers are wrong comes as a DecodeError. Never blocks."""
@@ -61,16 +72,23 @@ class MobilitySocket:
             except DecodeError as error:
                 yield error
 
-    def _packet(self, data: bytes, ancillary: dict[int, bytes], source: str) -> Packet:
-        destination = IPv6Address(ancillary[IPV6_PKTINFO][:16])
-        kind, parse = (
-            (IPV6_DSTOPTS, parse_home_address_option)
-            if self._from_mobile_nodes
-            else (IPV6_RTHDR, parse_type2_routing_header)
-        )
-        header = ancillary.get(kind)
-        home_address = parse(header) if header is not None else None
-        return Packet(IPv6Address(source), destination, home_address, data)
+    def _packet(self, data: bytes, ancillary: dict[int, bytes], sender: str) -> Packet:
+        source, destination = IPv6Address(sender), IPv6Address(ancillary[IPV6_PKTINFO][:16])
+        if self._from_mobile_nodes:
+            header = ancillary.get(IPV6_DSTOPTS)
+            carried = parse_home_address_option(header) if header is not None else None
+        else:
+            header = ancillary.get(IPV6_RTHDR)
+            carried = parse_type2_routing_header(header) if header is not None else None
+        match carried:
+            case None:
+                return Packet(source, destination, None, data)
+            case Carried(home_address, exchanged=False):
+                return Packet(source, destination, home_address, data)
+            case Carried(care_of, _) if self._from_mobile_nodes:
+                return Packet(care_of, destination, source, data, protected=True)
+            case Carried(care_of, _):
+                return Packet(source, care_of, destination, data, protected=True)
 
 
 class IcmpSocket:

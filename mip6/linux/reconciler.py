@@ -4,11 +4,12 @@ import errno
 import select
 import socket
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
-from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Remove, Route, Rule, difference
+from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Remove, Replace, Route, Rule, difference
 from mip6.linux import routing
 from mip6.linux.netlink import (
     NETLINK_NETFILTER,
@@ -22,7 +23,7 @@ from mip6.linux.netlink import (
 from mip6.linux.nftables import Nftables, NftablesError
 from mip6.linux.xfrm.ours import OurXfrm
 from mip6.table import Counter, Table
-from mip6.xfrm import Migration, Policy, State
+from mip6.xfrm import Migration, Policy, State, StateId
 
 NFTABLES_GROUP = 1 << (7 - 1)
 
@@ -62,6 +63,7 @@ class Reconciler:
         )
         self._nftables_news = Notifications(NFTABLES_GROUP, family=NETLINK_NETFILTER)
         self._xfrm: OurXfrm | None = None
+        self._aims: dict[StateId, IPv6Address | None] = {}
         self._news = select.epoll()
         self._news.register(self._routing_news, select.EPOLLIN)
         self._news.register(self._nftables_news, select.EPOLLIN)
@@ -117,6 +119,8 @@ class Reconciler:
         table, new = self._actual.table, wanted.table
         can_wait = table is not None and (new is None or table.can_wait(new))
         refusals = [] if can_wait else self._apply_table(new)
+        if self._aims:
+            wanted = replace(wanted, states=frozenset(map(self._aimed, wanted.states)))
         if (wanted.policies or wanted.states) and (refusal := self._open_xfrm()) is not None:
             refusals.append(refusal)
             wanted = replace(wanted, policies=frozenset(), states=frozenset())
@@ -142,6 +146,21 @@ class Reconciler:
         states = self._xfrm.states() if self._actual.states else frozenset()
         self._actual = replace(self._actual, policies=policies, states=states)
         return None
+
+    def aim(self, state: State) -> None:
+        """Give a state of mode ROUTE_OPTIMIZATION that is wanted this one's care-of address, from now on whatever is
+        wanted. Raises OSError.
+        """
+        self._aims[state.id] = state.care_of
+        old = next((one for one in self._actual.states if one.id == state.id), None)
+        if old is None or self._xfrm is None:
+            raise OSError(errno.ESRCH, "IPsec is not set up yet")
+        if old != state:
+            self._xfrm.perform(Replace(state))
+            self._actual = replace(self._actual, states=self._actual.states - {old} | {state})
+
+    def _aimed(self, state: State) -> State:
+        return replace(state, care_of=self._aims.get(state.id, state.care_of))
 
     def counters(self) -> dict[str, Counter]:
         """The named counters of our table."""

@@ -22,7 +22,8 @@ RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTMGRP_IPV6_RULE = 0x1, 0x100, 0x400, 0x40000
 
-IFA_F_NODAD, IFA_F_PERMANENT = 0x02, 0x80
+IFA_F_NODAD, IFA_F_HOMEADDRESS, IFA_F_PERMANENT = 0x02, 0x10, 0x80
+_ADDRESS_FLAGS = IFA_F_NODAD | IFA_F_HOMEADDRESS
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 FR_ACT_TO_TBL = 1
 
@@ -56,14 +57,14 @@ class RouteMessage(rtmsg):  # type: ignore[misc]
 
 @lru_cache(_KEPT)
 def address_message(address: Address) -> Request:
-    """To add or delete it."""
+    """To add or delete it. Only an address that is called a home address may stand in a type 2 routing header."""
     return message(
         ifaddrmsg,
-        {"family": socket.AF_INET6, "prefixlen": 128, "index": LOOPBACK, "flags": IFA_F_NODAD},
+        {"family": socket.AF_INET6, "prefixlen": 128, "index": LOOPBACK, "flags": _ADDRESS_FLAGS},
         {
             "IFA_LOCAL": str(address.address),
             "IFA_ADDRESS": str(address.address),
-            "IFA_FLAGS": IFA_F_NODAD,
+            "IFA_FLAGS": _ADDRESS_FLAGS,
             "IFA_PROTO": PROTOCOL,
         },
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import NamedTuple
 
 from mip6.wire.checksum import with_checksum
 from mip6.wire.errors import DecodeError, DecodeReason
@@ -23,7 +24,8 @@ _EXTENSION_LEN = 2
 """Header length of both headers, in units of 8 octets after the first 8."""
 
 _HOME_ADDRESS_OPTIONS = (HOME_ADDRESS_OPTION, DISGUISED_HOME_ADDRESS_OPTION)
-_TYPE2_AND_SEGMENTS_LEFT = (bytes((TYPE2_ROUTING, 1)), bytes((DISGUISED_TYPE2_ROUTING, 0)))
+_EXCHANGED = bytes((TYPE2_ROUTING, 0))
+_TYPE2_AND_SEGMENTS_LEFT = (bytes((TYPE2_ROUTING, 1)), bytes((DISGUISED_TYPE2_ROUTING, 0)), _EXCHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,24 @@ class Packet:
 
     `source` and `destination` are those of the IPv6 header. `home_address` is the one in the Home Address option of a
     packet from the mobile node, or in the type 2 routing header of a packet to it; None if there is neither. `data` is
-    the Mobility Header.
+    the Mobility Header. `protected`: by IPsec, between home address and home agent.
     """
 
     source: IPv6Address
     destination: IPv6Address
     home_address: IPv6Address | None
     data: bytes
+    protected: bool = False
+
+
+class Carried(NamedTuple):
+    """The address in a Home Address option or a type 2 routing header: the home address; or the care-of address, if the
+    kernel has `exchanged` it with the one in the IPv6 header. It does so where it knows both headers, which is where
+    IPsec protects the packet (RFC 3776 section 4.2); all others come disguised.
+    """
+
+    address: IPv6Address
+    exchanged: bool
 
 
 def is_routable(address: IPv6Address) -> bool:
@@ -65,8 +78,8 @@ def type2_routing_header(home_address: IPv6Address, next_header: NextHeader) -> 
     return bytes((next_header, _EXTENSION_LEN, TYPE2_ROUTING, 1, 0, 0, 0, 0)) + home_address.packed
 
 
-def parse_home_address_option(header: bytes) -> IPv6Address:
-    """The home address in a destination options header, disguised or not; DecodeError if there isn't exactly one.
+def parse_home_address_option(header: bytes) -> Carried:
+    """The address in a destination options header, disguised or not; DecodeError if there isn't exactly one.
 
     Options that say that they may be skipped are skipped (RFC 8200 section 4.2).
     """
@@ -75,7 +88,8 @@ def parse_home_address_option(header: bytes) -> IPv6Address:
     found = []
     for kind, start, end in split(header[2:]):
         if kind in _HOME_ADDRESS_OPTIONS:
-            found.append(_home_address(header[2 + start : 2 + end]))
+            address = _home_address(header[2 + start : 2 + end])
+            found.append(Carried(address, exchanged=kind == HOME_ADDRESS_OPTION))
         elif kind & 0xC0:
             raise DecodeError(DecodeReason.BAD_OPTION)
     if not found:
@@ -85,11 +99,11 @@ def parse_home_address_option(header: bytes) -> IPv6Address:
     return found[0]
 
 
-def parse_type2_routing_header(header: bytes) -> IPv6Address:
-    """The home address in a type 2 routing header, disguised or not; DecodeError for any other routing header."""
+def parse_type2_routing_header(header: bytes) -> Carried:
+    """The address in a type 2 routing header, disguised or not; DecodeError for any other routing header."""
     if len(header) != 24 or header[1] != _EXTENSION_LEN or header[2:4] not in _TYPE2_AND_SEGMENTS_LEFT:
         raise DecodeError(DecodeReason.BAD_ROUTING_HEADER)
-    return _home_address(header[8:])
+    return Carried(_home_address(header[8:]), exchanged=header[2:4] == _EXCHANGED)
 
 
 def _home_address(data: bytes) -> IPv6Address:

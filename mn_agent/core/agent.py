@@ -349,6 +349,8 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
     for_us = packet.home_address in (None, state.settings.home.address)
     if not (from_home_agent and for_us):
         return _ignore(state, "not from our home agent, or not for our home address", None, now)
+    if state.settings.security.is_ipsec and not packet.protected:
+        return _ignore(state, "not protected by IPsec", None, now)
     match message:
         case BindingAcknowledgement():
             registered, result = acknowledge(state.registration, state.settings, packet, message, now)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
 
+from mip6 import ipsec
+from mip6.ipsec import Association, Side
 from mip6.kernel import (
     ANYWHERE,
     DELIVER,
@@ -26,9 +28,12 @@ from mip6.kernel import (
 )
 from mip6.mark import Mark
 from mip6.table import Chain, Element, Elements, Set, Table
+from mip6.wire.registry import NextHeader
+from mip6.xfrm import Policy
+from mip6.xfrm import State as XfrmState
 from mn_agent.core.flows import chain_name
 from mn_agent.core.links import Link
-from mn_agent.core.settings import Home
+from mn_agent.core.settings import Home, Security, Settings
 from mn_agent.core.state import State
 
 TABLE_NAME = "monami6"
@@ -52,7 +57,7 @@ _SLOTS = 7
 _FIRST, _BEHIND_OTHERS, _LAST = 0, 32764, 32765
 # A tunnelled packet must not go into the tunnel again, so its rules come before those that lead there; those of flows
 # come before the default's
-_OUTER, _OUTER_DEFAULT, _TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(1, 7)
+_MOBILITY, _OUTER, _OUTER_DEFAULT, _TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(1, 8)
 
 _DIRECTIONS = ("up", "down")
 STATIC_COUNTERS = frozenset(("tunnelled", "not_from_home_agent"))
@@ -81,12 +86,37 @@ def wanted_kernel(state: State) -> Kernel:
             (_DECAPSULATION, *_tunnel_routes(home, carrier), *_flow_routes(state, flowing), *_link_routes(links))
         ),
         table=_table(state),
+        policies=frozenset(_policies(state.settings)),
+        states=frozenset(_states(state.settings)),
     )
+
+
+def _policies(settings: Settings) -> Iterator[Policy]:
+    if settings.security.is_ipsec:
+        static = settings.security is Security.MANUAL
+        yield from ipsec.policies(association(settings), Side.MOBILE_NODE, static=static)
+
+
+def _states(settings: Settings) -> Iterator[XfrmState]:
+    if settings.security.is_ipsec:
+        yield from ipsec.states(association(settings), Side.MOBILE_NODE)
+    if settings.manual is not None:
+        yield from ipsec.static_states(association(settings), settings.manual)
+
+
+def association(settings: Settings) -> Association:
+    """Ours, for IPsec."""
+    return Association(settings.home.address, settings.home.agent)
 
 
 def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> Iterator[Rule]:
     agent, default = host(state.settings.home.agent), Mark(_DEFAULT_BIT, _DEFAULT_BIT)
     yield Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER))
+    if state.settings.security.is_ipsec:
+        # Sent from the home address; IPsec puts the care-of address there, and then looks for the way again
+        home = host(state.settings.home.address)
+        mobility = NextHeader.MOBILITY
+        yield Rule(_FIRST, MAIN_TABLE, source=home, destination=agent, ip_protocol=mobility, order=_MOBILITY)
     for slot in sorted(state.slots[link.bid] for link in flowing):
         mark = Mark(slot_bit(slot), slot_bit(slot))
         yield Rule(_FIRST, OUTER_TABLES + slot, destination=agent, mark=mark, ip_protocol=41, order=_OUTER)
@@ -152,7 +182,7 @@ def _link_routes(links: list[Link]) -> list[Route]:
 
 
 def _table(state: State) -> Table:
-    static = _static(state.settings.home)
+    static = _static(state.settings.home, is_ipsec=state.settings.security.is_ipsec)
     links = list(state.links.values())
     found = state.flows.found
     sets, chains, counters = {**static.sets, **found.sets}, dict(static.chains), set(STATIC_COUNTERS)
@@ -222,16 +252,19 @@ def _flow_chain(state: State, what: str, bids: tuple[int, ...]) -> Chain:
 
 
 @lru_cache(1)
-def _static(home: Home) -> Table:
+def _static(home: Home, *, is_ipsec: bool) -> Table:
     """What is there whatever the links and flows.
 
-    prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); packets
+    prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); a message
+    that IPsec protects comes by here a second time without ESP, and stays as it is. Packets
     tunnelled to us are taken only from the home agent (RFC 6275 section 11.3.3) and sent to be decapsulated.
-    output, input: packets from the home address are marked, those to it are counted. postrouting: the kernel chose the
+    output, input: packets from the home address are marked, those to it are counted; mobility messages are the home
+    agent's own and in no tunnel. postrouting: the kernel chose the
     outer source; if it has several to choose from it takes any, and this puts the registered one there. A flow that
     goes over several links has taken the first by its lowest bit: each other bit makes a copy.
     """
     mark = f"meta mark & {MARK_MASK:#x}"
+    plain = "meta ipsec missing " if is_ipsec else ""
     copies = (
         f"meta mark & {slot_bit(s):#x} != 0 meta mark & {slot_bit(s) - slot_bit(0):#x} != 0 "
         f"dup to meta mark & {slot_bit(s):#x} map @copy_router device meta mark & {slot_bit(s):#x} map @copy_device"
@@ -252,7 +285,8 @@ def _static(home: Home) -> Table:
         chains={
             "prerouting": Chain(
                 (
-                    f"ip6 saddr {home.agent} ip6 nexthdr 43 @nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
+                    f"{plain}ip6 saddr {home.agent} ip6 nexthdr 43 "
+                    "@nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
                     f"ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address",
                 ),
                 "type filter hook prerouting priority raw; policy accept;",
@@ -265,7 +299,10 @@ def _static(home: Home) -> Table:
                 )
             ),
             "output": Chain(
-                (f"ip6 saddr {home.address} jump from_home",),
+                (
+                    f"ip6 saddr {home.address} ip6 daddr {home.agent} ip6 nexthdr {NextHeader.MOBILITY.value} return",
+                    f"ip6 saddr {home.address} jump from_home",
+                ),
                 "type route hook output priority mangle; policy accept;",
             ),
             "input": Chain(

@@ -18,8 +18,14 @@ from typing import assert_never
 
 from mip6 import auth
 from mip6.wire.extension import Packet
-from mip6.wire.messages import BindingUpdate, lifetime_seconds, lifetime_units
-from mip6.wire.options import BindingIdentifier, MessageReplayProtection, MobileNodeIdentifier, Option
+from mip6.wire.messages import BindingUpdate, encode, lifetime_seconds, lifetime_units
+from mip6.wire.options import (
+    AlternateCareOfAddress,
+    BindingIdentifier,
+    MessageReplayProtection,
+    MobileNodeIdentifier,
+    Option,
+)
 from mip6.wire.registry import BindingUpdateFlag, IdentifierSubtype
 from mn_agent.core import flow_bindings
 from mn_agent.core.bindings import (
@@ -203,7 +209,8 @@ def _told(registration: Registration, settings: Settings, bids: Set[int], *, end
         return NOTHING
     held = {bid for bid, entry in registration.entries.items() if is_registered_here(registration, entry)}
     there = held - bids if ends else bids if overwrite else held | bids
-    others = len(settings.authentication.identity.encode()) + _IDENTIFIER_OCTETS * len(bids)
+    secret = settings.authentication
+    others = _IDENTIFIER_OCTETS * len(bids) + (len(secret.identity.encode()) if secret is not None else 0)
     return flow_bindings.tell(registration.flows, there, _FLOW_ROOM - others)
 
 
@@ -288,14 +295,20 @@ def _packet(settings: Settings, update: Update) -> Packet:
         flags |= BindingUpdateFlag.OVERWRITE
     if update.key_mobility:
         flags |= BindingUpdateFlag.KEY_MANAGEMENT_MOBILITY
-    secret = settings.authentication
     options: list[Option] = [_identifier(update, bid) for bid in sorted(update.bindings) if update.identified]
     options += update.told.options if update.told else []
+    secret, home = settings.authentication, settings.home
+    if secret is None:
+        if not update.identified:
+            # ESP does not cover the IPv6 header (RFC 6275 section 11.7.1)
+            options.append(AlternateCareOfAddress(update.source))
+        message = BindingUpdate(update.sequence, flags, update.lifetime, tuple(options))
+        return Packet(update.source, home.agent, home.address, encode(message), protected=True)
     options.append(MobileNodeIdentifier(IdentifierSubtype.NAI, secret.identity.encode()))
     options.append(MessageReplayProtection(update.timestamp))
     message = BindingUpdate(update.sequence, flags, update.lifetime, tuple(options))
-    data = auth.sign(message, secret.key, secret.spi, update.source, settings.home.address)
-    return Packet(update.source, settings.home.agent, settings.home.address, data)
+    data = auth.sign(message, secret.key, secret.spi, update.source, home.address)
+    return Packet(update.source, home.agent, home.address, data)
 
 
 def _identifier(update: Update, bid: int) -> BindingIdentifier:

@@ -39,8 +39,8 @@ def status(
     return Status(
         home_address=str(state.settings.home.address),
         home_agent=str(state.settings.home.agent),
-        identity=state.settings.authentication.identity,
-        security="auth-option",
+        identity=state.settings.identity,
+        security=state.settings.security.value,
         registration=_registered(state, offset_s),
         policy=state.flows.name,
         default=_default(state, offset_s, counters),

@@ -1,10 +1,12 @@
 """What the operator decided. The configuration file has the same shape (mn_agent/config.py)."""
 
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv6Address
 from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Range
+from mip6.ipsec import StaticPair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,18 @@ class Authentication:
     identity: Identity
     spi: Annotated[int, SPI]
     key: Key
+
+
+class Security(Enum):
+    """How messages to and from the home agent are protected; the same there. Never not at all."""
+
+    AUTH_OPTION = "auth-option"
+    MANUAL = "manual"
+    IKEV2 = "ikev2"
+
+    @property
+    def is_ipsec(self) -> bool:
+        return self is not Security.AUTH_OPTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +102,9 @@ class Settings:
     """The whole configuration of the agent."""
 
     home: Home
-    authentication: Authentication
+    authentication: Authentication | None = None
+    manual: StaticPair | None = None
+    """IPsec with keys that never change. Exactly one of this and the one before has to be there."""
     policy: str = "prefer-wired"
     """Name of the policy to begin with."""
     registration: RegistrationSettings = RegistrationSettings()
@@ -96,3 +112,12 @@ class Settings:
     links: LinksSettings = LinksSettings()
     link: tuple[LinkSettings, ...] = ()
     paths: Paths = Paths()
+
+    @property
+    def security(self) -> Security:
+        return Security.AUTH_OPTION if self.authentication is not None else Security.MANUAL
+
+    @property
+    def identity(self) -> str:
+        """By which the home agent knows us: without another it is the home address."""
+        return self.authentication.identity if self.authentication is not None else str(self.home.address)

@@ -33,15 +33,16 @@ def settings(example: str) -> Any:
 
 @pytest.mark.parametrize("document", ["README.md", "docs/configuration.md"])
 def test_every_example_of_a_configuration_is_valid(document: str) -> None:
-    home_agent, agent = sorted(map(settings, blocks(ROOT / document, "toml")), key=lambda one: type(one).__module__)
-    assert (type(home_agent), type(agent)) == (HomeAgentSettings, AgentSettings)
-    (node,) = home_agent.node
-    assert (node.identity, node.spi, node.key) == (
-        agent.authentication.identity,
-        agent.authentication.spi,
-        agent.authentication.key,
-    ), "the two fit together"
-    assert (node.home_address, home_agent.home_agent.address) == (agent.home.address, agent.home.agent)
+    examples = [settings(block) for block in blocks(ROOT / document, "toml")]
+    agents = [one for one in examples if isinstance(one, AgentSettings)]
+    home_agents = [one for one in examples if isinstance(one, HomeAgentSettings)]
+    for agent, home_agent in zip(agents, home_agents, strict=True):
+        (node,) = home_agent.node
+        assert (node.home_address, home_agent.home_agent.address) == (agent.home.address, agent.home.agent)
+        assert node.manual == agent.manual, "the two fit together"
+        if agent.authentication is not None:
+            secret = agent.authentication
+            assert (node.identity, node.spi, node.key) == (secret.identity, secret.spi, secret.key)
 
 
 def keys(kind: type[Any]) -> Iterator[str]:
@@ -56,10 +57,10 @@ def keys(kind: type[Any]) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", [AgentSettings, HomeAgentSettings])
 def test_the_example_shows_every_key_with_its_default(kind: type[Any]) -> None:
-    (example,) = [one for one in blocks(ROOT / "docs/configuration.md", "toml") if isinstance(settings(one), kind)]
-    shown = set(re.findall(r"^(\w+) =", example, re.MULTILINE))
+    examples = [one for one in blocks(ROOT / "docs/configuration.md", "toml") if isinstance(settings(one), kind)]
+    shown = {key for example in examples for key in re.findall(r"^(\w+) =", example, re.MULTILINE)}
     assert shown == set(keys(kind))
-    read = settings(example)
+    read = settings(examples[0])
     for table in (getattr(read, field.name) for field in fields(kind) if is_dataclass(getattr(read, field.name))):
         for field in fields(table):
             if field.default.__class__.__name__ != "_MISSING_TYPE":

@@ -3,21 +3,27 @@
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import home_agent.config
 import mn_agent.config
-from mn_lab import configuration
+from mn_lab import configuration, security
 from mn_lab.layout import HOME_ADDRESS, HOME_AGENT_ADDRESS, plan
 
-KEY = "00112233445566778899aabbccddeeff"
 LAYOUT = plan(["wifi", "lte2"])
 
 
+def written(file: Path, text: str) -> Path:
+    """Nobody else may read it: it has keys."""
+    file.touch(0o600)
+    file.write_text(text)
+    return file
+
+
 def test_the_agent_takes_its_configuration(tmp_path: Path) -> None:
-    file = tmp_path / "agent.toml"
-    file.write_text(configuration.agent(LAYOUT, tmp_path, KEY))
+    file = written(tmp_path / "agent.toml", configuration.agent(LAYOUT, tmp_path, security.auth_option()))
     settings = mn_agent.config.read(file)
     assert (settings.home.address, settings.home.agent) == (HOME_ADDRESS, HOME_AGENT_ADDRESS)
-    assert settings.authentication.key == bytes.fromhex(KEY)
     assert [(link.interface, link.name, link.kind) for link in settings.link] == [
         ("wlan0", "wifi", "wifi"),
         ("wwan1", "lte2", "lte"),
@@ -27,23 +33,36 @@ def test_the_agent_takes_its_configuration(tmp_path: Path) -> None:
 
 
 def test_the_home_agent_takes_its_configuration(tmp_path: Path) -> None:
-    file = tmp_path / "home-agent.toml"
-    file.write_text(configuration.home_agent(tmp_path, KEY))
+    file = written(tmp_path / "home-agent.toml", configuration.home_agent(tmp_path, security.auth_option()))
     settings = home_agent.config.read(file)
     assert settings.home_agent.address == HOME_AGENT_ADDRESS
-    assert [(node.home_address, node.key) for node in settings.node] == [(HOME_ADDRESS, bytes.fromhex(KEY))]
+    assert [node.home_address for node in settings.node] == [HOME_ADDRESS]
+
+
+@pytest.mark.parametrize("mode", security.MODES)
+def test_both_have_the_same_secrets(tmp_path: Path, mode: str) -> None:
+    made = security.MODES[mode]()
+    agent = mn_agent.config.read(written(tmp_path / "a.toml", configuration.agent(LAYOUT, tmp_path, made)))
+    (node,) = home_agent.config.read(written(tmp_path / "h.toml", configuration.home_agent(tmp_path, made))).node
+    assert agent.security.value == mode
+    assert agent.manual == node.manual
+    if agent.authentication is not None:
+        assert (agent.authentication.spi, agent.authentication.key) == (node.spi, node.key)
 
 
 def test_settings_can_be_laid_over() -> None:
     extra = '[links]\nprefer = ["lte"]\n[home]\nagent = "2001:db8::1"\n[[link]]\ninterface = "x*"\n'
-    document = tomllib.loads(configuration.agent(LAYOUT, Path("/lab"), KEY, extra))
+    document = tomllib.loads(configuration.agent(LAYOUT, Path("/lab"), security.auth_option(), extra))
     assert document["links"] == {"prefer": ["lte"]}
     assert document["home"] == {"address": str(HOME_ADDRESS), "agent": "2001:db8::1"}
     assert document["link"] == [{"interface": "x*"}]
 
 
 def test_what_is_written_is_read_again() -> None:
-    document = {"a": {"text": 'say "ä\\"', "number": 1.5, "yes": True, "list": ["x", "y"]}, "b": [{"c": 1}, {"c": 2}]}
+    document = {
+        "a": {"text": 'say "ä\\"', "number": 1.5, "yes": True, "list": ["x", "y"], "t": {"n": {"m": 1}}},
+        "b": [{"c": 1}, {"c": 2}],
+    }
     assert tomllib.loads(configuration.write(document)) == document
 
 

@@ -80,7 +80,7 @@ class Bench:
             more.append(MessageReplayProtection(timestamp(self.now) if stamp is None else stamp))
         message = BindingUpdate(self.sequence % 0x10000, flags, lifetime, (*options, *more))
         names = home_address or source
-        data = auth.sign(message, key or node.key, node.spi, source, names) if signed else encode(message)
+        data = auth.sign(message, key or node.key or b"", node.spi or 0, source, names) if signed else encode(message)
         return self.packet(Packet(source, OWN, home_address, data))
 
     def packet(self, packet: Packet) -> BindingAcknowledgement | None:

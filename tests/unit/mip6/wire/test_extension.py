@@ -94,18 +94,18 @@ def test_checksum_with_the_wire_address_is_wrong() -> None:
 
 @pytest.mark.req("FMT-14", "FMT-15")
 @pytest.mark.parametrize(
-    "text",
+    ("text", "exchanged"),
     [
-        f"87 02 01 02 0000 c9 10 {HOA_HEX}",
-        f"87 02 01 02 0000 1e 10 {HOA_HEX}",  # as the packet filter rewrites it
-        f"87 02 c9 10 {HOA_HEX} 01 02 0000",
-        f"87 02 00 00 00 00 c9 10 {HOA_HEX}",
-        f"87 03 04 01 05 00 01 06 000000000000 c9 10 {HOA_HEX}",  # behind a tunnel encapsulation limit
-        f"87 03 3f 01 05 00 01 06 000000000000 c9 10 {HOA_HEX}",  # behind an unknown option that may be skipped
+        (f"87 02 01 02 0000 c9 10 {HOA_HEX}", True),
+        (f"87 02 01 02 0000 1e 10 {HOA_HEX}", False),  # as the packet filter rewrites it
+        (f"87 02 c9 10 {HOA_HEX} 01 02 0000", True),
+        (f"87 02 00 00 00 00 c9 10 {HOA_HEX}", True),
+        (f"87 03 04 01 05 00 01 06 000000000000 c9 10 {HOA_HEX}", True),  # behind a tunnel encapsulation limit
+        (f"87 03 3f 01 05 00 01 06 000000000000 1e 10 {HOA_HEX}", False),  # behind an unknown one that may be skipped
     ],
 )
-def test_parse_home_address_option(text: str) -> None:
-    assert parse_home_address_option(octets(text)) == HOA
+def test_parse_home_address_option(text: str, *, exchanged: bool) -> None:
+    assert parse_home_address_option(octets(text)) == (HOA, exchanged)
 
 
 @pytest.mark.req("FMT-15")
@@ -135,15 +135,16 @@ def test_bad_home_address_option(reason: DecodeReason, text: str) -> None:
 
 @pytest.mark.req("FMT-16")
 @pytest.mark.parametrize(
-    "text",
+    ("text", "exchanged"),
     [
-        f"87 02 02 01 00000000 {HOA_HEX}",
-        f"87 02 fd 00 00000000 {HOA_HEX}",  # as the packet filter rewrites it
-        f"3b 02 02 01 ffffffff {HOA_HEX}",  # reserved octets are ignored
+        (f"87 02 02 01 00000000 {HOA_HEX}", False),
+        (f"87 02 fd 00 00000000 {HOA_HEX}", False),  # as the packet filter rewrites it
+        (f"3b 02 02 01 ffffffff {HOA_HEX}", False),  # reserved octets are ignored
+        (f"87 02 02 00 00000000 {HOA_HEX}", True),  # as the kernel leaves it
     ],
 )
-def test_parse_type2_routing_header(text: str) -> None:
-    assert parse_type2_routing_header(octets(text)) == HOA
+def test_parse_type2_routing_header(text: str, *, exchanged: bool) -> None:
+    assert parse_type2_routing_header(octets(text)) == (HOA, exchanged)
 
 
 @pytest.mark.req("FMT-16")
@@ -154,7 +155,6 @@ def test_parse_type2_routing_header(text: str) -> None:
         f"87 02 02 01 00000000 {HOA_HEX} 00",
         f"87 04 02 01 00000000 {HOA_HEX} {COA_HEX}",  # two addresses
         f"87 04 02 01 00000000 {HOA_HEX}",
-        f"87 02 02 00 00000000 {HOA_HEX}",  # segments left
         f"87 02 02 02 00000000 {HOA_HEX}",
         f"87 02 00 01 00000000 {HOA_HEX}",  # type
         f"87 02 04 01 00000000 {HOA_HEX}",
@@ -174,7 +174,7 @@ def test_any_options(first: bytes, then: bytes, middle: bytes) -> None:
     options = first + middle + then
     options += bytes(-(2 + len(options)) % 8)
     try:
-        address = parse_home_address_option(bytes((135, (2 + len(options)) // 8 - 1)) + options)
+        address, _ = parse_home_address_option(bytes((135, (2 + len(options)) // 8 - 1)) + options)
     except DecodeError:
         return
     assert is_routable(address)
