@@ -4,16 +4,16 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from random import Random
 
 import pytest
 
-from mip6.classifier import Flow, Lookup, layers, lookup
+from mip6.classifier import MOST_RULES, Flow, Lookup, layers, lookup
 from mip6.kernel import Kernel
 from mip6.linux.reconciler import Reconciler
 from mip6.table import Chain, Table
-from mip6.wire.traffic_selectors import Ipv6Selector
+from mip6.wire.traffic_selectors import Ipv6Selector, Span
 from tests.kernel.namespace import cable, ip_json, own_namespace
 from tests.unit.mip6.packets import WITH_PORTS, Sample, random_sample, random_selector, selects
 
@@ -83,10 +83,12 @@ def table(found: Lookup, rules: tuple[str, ...], count: int) -> Table:
 
 @pytest.mark.req("FLOW-08", "FLOW-09", "FLOW-11", "FLOW-12", "FLOW-35")
 @pytest.mark.parametrize("downstream", [True, False], ids=["to the mobile node", "from the mobile node"])
+@pytest.mark.parametrize("most_rules", [0, MOST_RULES], ids=["maps", "rules"])
 @pytest.mark.parametrize("seed", range(6))
 def test_every_packet_goes_to_the_first_flow_that_selects_it(
-    send: Callable[[bytes], None], seed: int, *, downstream: bool
+    send: Callable[[bytes], None], seed: int, most_rules: int, monkeypatch: pytest.MonkeyPatch, *, downstream: bool
 ) -> None:
+    monkeypatch.setattr("mip6.classifier.MOST_RULES", most_rules)
     random = Random(seed)
     # Those that say much first: one that says little has all that is left
     wanted = sorted((random_selector(random) for _ in range(FLOWS)), key=says, reverse=True)
@@ -104,3 +106,18 @@ def test_every_packet_goes_to_the_first_flow_that_selects_it(
     reconciler.close()
     assert counted == expected
     assert sum(count > 0 for count in expected.values()) > 6, "or else it shows little"
+
+
+def test_networks_that_touch_can_be_told_apart(send: Callable[[bytes], None]) -> None:
+    networks = [IPv6Network((0x20010DB8 << 96 | number << 64, 64)) for number in range(2 * MOST_RULES)]
+    wanted = [Ipv6Selector(source=Span(network[0], network[-1])) for network in networks]
+    found = lookup(layers(Flow(f"flow_{place}", selector) for place, selector in enumerate(wanted)), "flows")
+    assert len(found.sets) == 1
+    reconciler = Reconciler(TABLE)
+    assert reconciler.apply(Kernel(table=table(found, found.to_mobile_node, len(wanted)))) == []
+    for network in networks:
+        for source in (network[0], network[-1]):
+            send(packet(Sample(source, HOME, 17, 1, 2, 0, 0, 0)))
+    counted = {name: counter.packets for name, counter in reconciler.counters().items()}
+    reconciler.close()
+    assert counted == {**{f"flow_{place}": 2 for place in range(len(wanted))}, "other": 0}

@@ -8,49 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mip6.classifier import Flow, Key, Layer, layers, lookup
+from mip6.classifier import MOST_RULES, Flow, Key, Layer, layers, lookup
 from mip6.table import Set
 from mip6.wire.traffic_selectors import Ipv6Selector, Span
 from tests.unit.mip6.packets import WITH_PORTS, Sample, samples, selectors, selects
 
-FIELDS = {
-    Key.PLAIN: ("source", "destination", "protocol"),
-    Key.PORTS: ("source", "destination", "protocol", "first", "second"),
-    Key.ESP: ("source", "destination", "spi"),
-    Key.AH: ("source", "destination", "spi"),
-    Key.LABEL: ("source", "destination", "protocol", "label"),
-}
+PACKETS = {"source_port": "first", "destination_port": "second"}
+"""What a sample calls the fields that have another name there."""
 CONDITIONS = {"ip6 dscp": "dscp", "ip6 flowlabel": "label"}
 
 
-def number(text: str) -> int:
-    return int(IPv6Address(text)) if ":" in text else int(text)
-
-
-def within(interval: str, value: object) -> bool:
-    first, _, last = interval.partition("-")
-    return number(first) <= int(value) <= number(last or first)  # type: ignore[call-overload, no-any-return]
-
-
 def applies(layer: Layer, packet: Sample) -> bool:
-    """Whether nftables looks this packet up in this map: it has what the key is made of."""
+    """Whether nftables looks this packet up in this layer: it has what the key and the condition ask for."""
     if layer.key is Key.ESP and packet.protocol != 50:
         return False
     if layer.key is Key.AH and packet.protocol != 51:
         return False
-    found = re.findall(r"(ip6 \w+) (\S+)", layer.condition)
-    return all(within(interval, getattr(packet, CONDITIONS[name])) for name, interval in found)
+    if "meta l4proto @with_ports" in layer.condition and packet.protocol not in WITH_PORTS:
+        return False
+    found = re.findall(r"(ip6 \w+) (\d+)-?(\d*)", layer.condition)
+    return all(int(first) <= getattr(packet, CONDITIONS[name]) <= int(last or first) for name, first, last in found)
 
 
 def chains(layer: Layer, packet: Sample) -> list[str]:
     """All elements that have the packet, as nftables would find them."""
     if not applies(layer, packet):
         return []
-    values = [getattr(packet, name) for name in FIELDS[layer.key]]
+    values = [(field, int(getattr(packet, PACKETS.get(field.name, field.name)))) for field in layer.fields]
     return [
         chain
-        for element, chain in layer.elements.items()
-        if all(within(interval, value) for interval, value in zip(element.split(" . "), values, strict=True))
+        for box, chain in layer.chains.items()
+        if all(field.of(box)[0] <= value <= field.of(box)[1] for field, value in values)
     ]
 
 
@@ -69,32 +57,57 @@ def test_the_first_flow_that_matches_has_the_packet(wanted: list[Ipv6Selector], 
 @given(st.lists(selectors(), max_size=8))
 def test_the_boxes_of_a_map_never_overlap(wanted: list[Ipv6Selector]) -> None:
     for layer in layers(Flow(f"flow_{place}", selector) for place, selector in enumerate(wanted)):
-        assert not any(one.overlaps(other) for one, other in combinations(layer.boxes, 2))
+        assert not any(one.overlaps(other) for one, other in combinations(layer.chains, 2))
+
+
+def udp(**spans: Span[int]) -> Ipv6Selector:
+    return Ipv6Selector(**spans, next_header=Span.only(17))  # type: ignore[arg-type]
+
+
+def network(number: int) -> Span[IPv6Address]:
+    first = IPv6Address(0x20010DB8 << 96 | number << 64)
+    return Span(first, first + 0xFFFFFFFFFFFFFFFF)
 
 
 def test_many_flows_that_do_not_overlap_are_one_lookup() -> None:
-    selectors = [Ipv6Selector(source_port=Span.only(port), next_header=Span.only(17)) for port in range(99)]
-    (layer,) = layers(Flow(f"f{place}", selector) for place, selector in enumerate(selectors))
-    assert (layer.key, len(layer.elements)) == (Key.PORTS, 99)
+    (layer,) = layers(Flow(f"f{port}", udp(source_port=Span.only(port))) for port in range(99))
+    assert (layer.key, len(layer.chains)) == (Key.PORTS, 99)
 
 
-def test_flows_with_the_same_condition_share_a_map() -> None:
+def test_flows_that_speak_of_other_fields_are_looked_up_elsewhere() -> None:
+    """Else all that say nothing of a field would fit there, and nftables would have to keep them all in mind."""
+    flows = [Flow(f"port{port}", udp(source_port=Span.only(port))) for port in range(99)]
+    flows += [Flow(f"net{n}", Ipv6Selector(source=network(n), source_port=Span.only(443))) for n in range(99)]
+    found = layers(flows)
+    assert [([field.name for field in layer.fields], len(layer.chains)) for layer in found] == [
+        (["protocol", "source_port"], 99),
+        (["source", "source_port"], 99),
+    ]
+
+
+def test_flows_with_the_same_condition_share_a_layer() -> None:
     flows = [
         Flow("a", Ipv6Selector(dscp=Span.only(46), next_header=Span.only(6))),
         Flow("b", Ipv6Selector(dscp=Span.only(46), next_header=Span.only(17))),
         Flow("c", Ipv6Selector(next_header=Span.only(6)), "meta skuid 7"),
         Flow("d", Ipv6Selector(next_header=Span.only(17)), "meta skuid 7"),
     ]
-    assert [(one.condition, list(one.elements.values())) for one in layers(flows)] == [
-        ("ip6 dscp 46", ["a", "b"]),
-        ("meta skuid 7", ["c", "d"]),
+    assert [(one.condition, list(one.chains.values())) for one in layers(flows)] == [
+        ("ip6 dscp 46 ", ["a", "b"]),
+        ("meta skuid 7 ", ["c", "d"]),
     ]
 
 
 def test_without_a_protocol_ports_are_those_of_all_that_have_some() -> None:
-    (layer,) = layers([Flow("a", Ipv6Selector(destination_port=Span(1, 9)))])
-    protocols = [element.split(" . ")[2] for element in layer.elements]
-    assert protocols == [str(number) for number in WITH_PORTS]
+    found = lookup(layers([Flow("a", Ipv6Selector(destination_port=Span(1, 9)))]), "x")
+    assert found.to_mobile_node == ("th dport 1-9 meta l4proto @with_ports goto a",)
+    assert found.elements == {"with_ports": frozenset(WITH_PORTS)}
+    assert found.sets.keys() == {"with_ports"}
+
+
+def test_with_a_range_of_protocols_ports_are_those_of_some_of_it() -> None:
+    found = lookup(layers([Flow("a", Ipv6Selector(destination_port=Span(1, 9), next_header=Span(6, 17)))]), "x")
+    assert found.to_mobile_node == ("meta l4proto 6 th dport 1-9 goto a", "meta l4proto 17 th dport 1-9 goto a")
 
 
 def test_what_no_packet_has_is_nowhere() -> None:
@@ -108,28 +121,52 @@ def test_what_no_packet_has_is_nowhere() -> None:
 
 @pytest.mark.req("FLOW-12", "FLOW-35")
 def test_the_mobile_node_looks_from_the_other_side() -> None:
-    found = lookup(
-        layers(
-            [
-                Flow("web", Ipv6Selector(source_port=Span.only(443), next_header=Span.only(6))),
-                Flow("vpn", Ipv6Selector(spi=Span.only(0x100), dscp=Span(40, 46))),
-            ]
-        ),
-        "x",
-    )
-    everything = "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
-    assert found.sets["x_0_ports"] == Set(
-        "map", "type ipv6_addr . ipv6_addr . inet_proto . inet_service . inet_service : verdict; flags interval;"
-    )
-    assert found.elements["x_0_ports"] == {f"{everything} . {everything} . 6 . 443 . 0-65535": "goto web"}
-    assert found.elements["x_1_esp"] == {f"{everything} . {everything} . 256": "goto vpn"}
+    flows = [
+        Flow("web", Ipv6Selector(source_port=Span.only(443), source=network(1), next_header=Span.only(6))),
+        Flow("vpn", Ipv6Selector(spi=Span.only(0x100), dscp=Span(40, 46))),
+    ]
+    found = lookup(layers(flows), "x")
+    assert (found.sets, found.elements) == ({}, {})
+    network_1 = "2001:db8:0:1::-2001:db8:0:1:ffff:ffff:ffff:ffff"
     assert found.to_mobile_node == (
-        "ip6 saddr . ip6 daddr . meta l4proto . th sport . th dport vmap @x_0_ports",
-        "ip6 dscp 40-46 ip6 saddr . ip6 daddr . esp spi vmap @x_1_esp",
-        "ip6 dscp 40-46 ip6 saddr . ip6 daddr . ah spi vmap @x_2_ah",
+        f"ip6 saddr {network_1} meta l4proto 6 th sport 443 goto web",
+        "esp spi 256 ip6 dscp 40-46 goto vpn",
+        "ah spi 256 ip6 dscp 40-46 goto vpn",
     )
     assert found.from_mobile_node == (
-        "ip6 daddr . ip6 saddr . meta l4proto . th dport . th sport vmap @x_0_ports",
-        "ip6 dscp 40-46 ip6 daddr . ip6 saddr . esp spi vmap @x_1_esp",
-        "ip6 dscp 40-46 ip6 daddr . ip6 saddr . ah spi vmap @x_2_ah",
+        f"ip6 daddr {network_1} meta l4proto 6 th dport 443 goto web",
+        "esp spi 256 ip6 dscp 40-46 goto vpn",
+        "ah spi 256 ip6 dscp 40-46 goto vpn",
     )
+
+
+def test_more_than_a_few_are_a_map() -> None:
+    few = lookup(layers(Flow(f"f{port}", udp(source_port=Span.only(port))) for port in range(MOST_RULES)), "x")
+    assert (len(few.to_mobile_node), few.sets) == (MOST_RULES, {})
+    flows = [Flow(f"f{port}", udp(source_port=Span(port, port))) for port in range(MOST_RULES)]
+    found = lookup(layers([*flows, Flow("more", udp(source_port=Span(100, 199)))]), "x")
+    (name,) = found.sets
+    assert found.sets[name] == Set("map", "typeof th sport . meta l4proto : verdict; flags interval;")
+    assert len(found.elements[name]) == MOST_RULES + 1
+    assert ("100-199 . 17", "goto more") in found.elements[name].items()  # type: ignore[union-attr]
+    assert found.to_mobile_node == (f"th sport . meta l4proto vmap @{name}",)
+    assert found.from_mobile_node == (f"th dport . meta l4proto vmap @{name}",)
+
+
+def definition(*selectors: Ipv6Selector) -> str:
+    """Of the one map that they make."""
+    found = lookup(layers(Flow(f"f{place}", selector) for place, selector in enumerate(selectors)), "x")
+    (name,) = found.sets.keys() - {"with_ports"}
+    return found.sets[name].definition
+
+
+def test_a_map_begins_with_what_tells_its_elements_apart() -> None:
+    ports = (Ipv6Selector(source=network(1), source_port=Span.only(port)) for port in range(99))
+    assert definition(*ports) == "typeof th sport . ip6 saddr : verdict; flags interval;"
+    networks = (Ipv6Selector(source=network(n), source_port=Span.only(443)) for n in range(99))
+    assert definition(*networks) == "typeof ip6 saddr . th sport : verdict; flags interval;"
+
+
+def test_a_map_has_at_least_two_fields() -> None:
+    networks = (Ipv6Selector(source=network(n)) for n in range(99))
+    assert definition(*networks) == "typeof ip6 saddr . ip6 daddr : verdict; flags interval;"
