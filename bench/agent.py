@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from bench._process import cpu_seconds, resident_mib
 from mn_lab.lab import Lab
 
 MOST_MIB = 45.0
@@ -36,11 +37,11 @@ class Result:
 def measure(seconds: float, calls: int) -> list[Result]:
     with Lab(prefix=f"m6-b{os.getpid()}-") as lab:
         pid: int = lab.wait_registered()["pid"]
-        before_s = _cpu_seconds(pid)
+        before_s = cpu_seconds(pid)
         started_at = time.monotonic()
         time.sleep(seconds)
-        cpu_percent = 100 * (_cpu_seconds(pid) - before_s) / (time.monotonic() - started_at)
-        resident = _resident_mib(pid)
+        cpu_percent = 100 * (cpu_seconds(pid) - before_s) / (time.monotonic() - started_at)
+        resident = resident_mib(pid)
         ratios = _times_click(lab, calls)
     results = [
         _result("resident memory", resident, MOST_MIB, "MiB"),
@@ -53,19 +54,6 @@ def measure(seconds: float, calls: int) -> list[Result]:
 
 def _result(what: str, value: float, limit: float, unit: str) -> Result:
     return Result(what, round(value, 3), limit, unit, value <= limit)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Used by the process so far. The 14th and 15th field are its ticks in user mode and in the kernel; its name, which
-    may contain anything, ends with the last bracket.
-    """
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 def _times_click(lab: Lab, calls: int) -> dict[str, float]:

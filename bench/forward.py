@@ -7,13 +7,11 @@ home agent, so that both take the same way. They are measured in turn, by iperf3
 import argparse
 import json
 import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from mn_lab.commands import LabError, ip_batch, require, run_all
+from bench._iperf3 import iperf3
+from mn_lab.commands import ip_batch, require, run_all
 from mn_lab.lab import Lab
 from mn_lab.layout import (
     CORE,
@@ -22,7 +20,6 @@ from mn_lab.layout import (
     HOME_ADDRESS,
     HOME_AGENT_ADDRESS,
     HOST_INTERFACE,
-    MOBILE_NODE,
 )
 from mn_lab.traffic import DOWN, UP
 
@@ -79,26 +76,9 @@ def _compare(lab: Lab, direction: str, care_of: str, runs: int, seconds: float) 
 
 def _throughput(lab: Lab, direction: str, source: str, destination: str, seconds: float) -> float:
     """Of one connection, in Mbit/s."""
-    reverse = ["--reverse"] if direction == DOWN else []
-    options = ["--bind", source, "--time", str(seconds), "--json", *reverse]
-    with _server(lab, destination):
-        report = json.loads(lab.run(MOBILE_NODE, "iperf3", "--client", destination, *options))
-    bits_per_second: float = report["end"]["sum_received"]["bits_per_second"]
+    end = iperf3(lab, direction, source, destination, "--time", str(seconds))
+    bits_per_second: float = end["sum_received"]["bits_per_second"]
     return bits_per_second / 1e6
-
-
-@contextmanager
-def _server(lab: Lab, address: str) -> Iterator[None]:
-    argv = lab.command(CORRESPONDENT, "iperf3", "--server", "--one-off", "--forceflush", "--bind", address)
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
-        try:
-            assert server.stdout is not None
-            if not any("listening" in line for line in server.stdout):
-                raise LabError("iperf3 does not start")
-            yield
-        finally:
-            server.kill()
-            server.communicate()
 
 
 def as_text(results: list[Result]) -> str:

@@ -23,8 +23,8 @@ Interval: TypeAlias = tuple[int, int]
 """The first and the last number."""
 
 MOST_RULES = 16
-"""Of one layer: a rule takes 15 to 20 ns, a lookup in a map up to 300, and a map takes half a megabyte of the kernel's
-memory."""
+"""Of one layer: a rule takes 15 to 20 ns, a lookup in a map up to 300, and a map of addresses 300 KiB of the kernel's
+memory, however little it holds."""
 
 _ESP, _AH = PROTOCOLS["esp"], PROTOCOLS["ah"]
 

@@ -89,6 +89,16 @@ def test_bench_paths() -> None:
     assert flapping["ok"]
 
 
+def test_bench_flows() -> None:
+    """With a limit for a machine that does other things; `./dev bench flows` measures it well."""
+    results = bench("flows", "--runs", "1", "--flows", "1", "1000", "--nodes", "20")
+    measured = {(result["nodes"], result["flows"]) for result in results}
+    assert (measured, len(results)) == ({(1, 1), (1, 1000), (20, 3)}, 3 * 8)
+    for result in results:
+        assert result["value"] > 0
+        assert result["ratio"] > 0.5
+
+
 def test_bench_forward() -> None:
     for result in bench("forward", "--runs", "1", "--seconds", "1"):
         assert result["ratio"] == pytest.approx(result["tunnel"] / result["plain"], rel=0.05)
