@@ -6,8 +6,8 @@ receive. So what arrives is divided by the processor time that both took: others
 All cases are measured in turn, and a ratio is to the first case in the same turn. Exit code 1 if a limit is missed.
 
 Flows: 1, 100 and 1,000 flow bindings of one mobile node, in the classifiers of both ends. No mobile node can signal
-1,000: each Binding Update names all of them (RFC 6089 section 5.2) by two octets, 2,000 of the 2,048 that a Mobility
-Header has at most, and what else it has to say takes more than 48. The agent takes 400, which fit into a packet of the
+1,000: each Binding Update names all of them (RFC 6089 section 5.2), two octets each, and a Mobility Header, which has
+2,048 at most, takes 970 beside what else has to be said. The agent stops at 400, which surely fit into a packet of the
 minimum MTU. So the flows come in behind the protocol: the home agent, the real program, is restarted with a state file
 that has them; the agent is killed, and its kernel gets what its core wants for such a policy. The flows are of four
 kinds, and flows of the same kind do not overlap: those that do are looked up one after the other, at a cost that grows.
