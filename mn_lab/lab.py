@@ -79,9 +79,9 @@ class Lab:
 
     # Up and down
 
-    def up(self) -> None:
+    def up(self, timeout_s: float = START_S) -> None:
         """Start everything, and wait until all links are registered. Raises LabError, and leaves nothing behind, when
-        that does not happen; also when a lab with this prefix is up already, which is left as it is.
+        that does not happen in time; also when a lab with this prefix is up already, which is left as it is.
         """
         require(_TOOLS)
         place.open_directory(self.directory)
@@ -93,7 +93,7 @@ class Lab:
                 self._start_router(link.name)
             self.start_home_agent()
             self.start_agent()
-            self.wait_registered()
+            self.wait_registered(timeout_s)
         except BaseException:
             self.down()
             raise

@@ -1,0 +1,80 @@
+"""strongSwan in network namespaces: each charon has a mount namespace too, where the usual paths are its own."""
+
+import os
+import select
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mn_lab.network import in_namespace
+
+_START_S = 60.0
+
+_STRONGSWAN_CONF = """
+charon-systemd {
+    load = random nonce aes sha1 sha2 hmac kdf gmp kernel-netlink socket-default vici
+    filelog {
+        stderr {
+        }
+    }
+}
+swanctl {
+    load = random
+}
+"""
+_RUN = """
+set -e
+mount -t tmpfs -o mode=755 run /run
+mount --bind "$0/strongswan.conf" /etc/strongswan.conf
+mount --bind "$0/swanctl.conf" /etc/swanctl/swanctl.conf
+exec charon-systemd
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Charon:
+    """A charon that runs in a namespace."""
+
+    pid: int
+
+    def swanctl(self, *arguments: str) -> str:
+        """What it prints. Raises CalledProcessError when it fails."""
+        command = ["nsenter", "--target", str(self.pid), "--mount", "--net", "swanctl", *arguments]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@contextmanager
+def running_charon(namespace: str, directory: Path, swanctl_conf: str) -> Iterator[Charon]:
+    """A charon that has loaded these connections and secrets; its log goes to our standard error. `directory` becomes
+    its own.
+    """
+    directory.mkdir()
+    (directory / "strongswan.conf").write_text(_STRONGSWAN_CONF)
+    (directory / "swanctl.conf").write_text(swanctl_conf)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(directory / "notices"))
+        command = in_namespace(namespace, "sh", "-c", _RUN, str(directory))
+        environment = {**os.environ, "NOTIFY_SOCKET": str(directory / "notices")}
+        with subprocess.Popen(command, env=environment) as process:
+            try:
+                _wait_until_ready(notices, process.pid)
+                charon = Charon(process.pid)
+                charon.swanctl("--load-all")
+                yield charon
+            finally:
+                process.terminate()
+
+
+def _wait_until_ready(notices: socket.socket, pid: int) -> None:
+    """Until it says so as it would to systemd."""
+    notice, end = notices.fileno(), os.pidfd_open(pid)
+    try:
+        while notice in select.select([notice, end], [], [], _START_S)[0]:
+            if b"READY=1" in notices.recv(1 << 10):
+                return
+        raise AssertionError("charon does not start")
+    finally:
+        os.close(end)
