@@ -83,20 +83,32 @@ class Lab:
         """Start everything, and wait until all links are registered. Raises LabError, and leaves nothing behind, when
         that does not happen in time; also when a lab with this prefix is up already, which is left as it is.
         """
+        self.lay_out()
+        try:
+            self.start()
+            self.wait_registered(timeout_s)
+        except BaseException:
+            self.down()
+            raise
+
+    def lay_out(self) -> None:
+        """Only the network and the configuration files: nothing runs yet."""
         require(_TOOLS)
         place.open_directory(self.directory)
         self._claim()
         try:
             network.create(self.layout)
             self._configure()
-            for link in self.layout.links:
-                self._start_router(link.name)
-            self.start_home_agent()
-            self.start_agent()
-            self.wait_registered(timeout_s)
         except BaseException:
             self.down()
             raise
+
+    def start(self) -> None:
+        """Start everything that runs; does not wait for it."""
+        for link in self.layout.links:
+            self._start_router(link.name)
+        self.start_home_agent()
+        self.start_agent()
 
     def _claim(self) -> None:
         taken = network.existing(self.layout.namespaces.values())

@@ -71,7 +71,10 @@ class LinksSettings:
 
     prefer: tuple[str, ...] = ("ethernet", "wifi", "lte")
     """Links by name, interface pattern or kind, the best first; links not listed come last."""
-    exclude: tuple[str, ...] = ("docker*", "br-*", "veth*", "virbr*", "tun*", "tap*", "wg*", "tailscale*")
+    exclude: tuple[str, ...] = (
+        *("docker*", "br-*", "veth*", "virbr*"),
+        *("tun*", "tap*", "wg*", "tailscale*", "ip6tnl*", "ip6gre*", "ip6_vti*", "sit*", "gre*"),
+    )
     """Patterns of interface names that are no uplinks."""
     temporary_addresses: bool = False
     """Register temporary addresses (RFC 8981) rather than stable ones."""
