@@ -1,0 +1,205 @@
+"""IKEv2 as we want it from charon, strongSwan's daemon, and what to ask of charon for it. Pure.
+
+`mip6.vici` carries the requests, `mip6.ike_sas` reads what charon has. IKEv2 runs between a care-of address and the
+home agent (RFC 4877 section 4.4). The first CHILD_SA protects mobility messages between home address and home agent;
+each of the others is a tunnel for payload, one per care-of address. All tunnels have the same traffic selectors: a
+label tells them apart, which IKEv2 carries beside the selectors and no kernel sees. The policies are ours; the reqid is
+what ties charon's states to them.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv6Address, IPv6Network
+from typing import TypeAlias
+
+Value: TypeAlias = "str | bytes | list[str] | list[bytes] | dict[str, Value]"
+Section: TypeAlias = dict[str, Value]
+"""A vici message, or a part of one. In what charon says, values are text."""
+
+ANSWER_S = 10.0
+"""How long charon may take for what waits for nothing but charon."""
+
+
+class Mode(Enum):
+    """What a CHILD_SA does to packets, by charon's names."""
+
+    TUNNEL = "tunnel"
+    TRANSPORT_PROXY = "transport_proxy"
+    """Transport mode between the addresses of the selectors, whatever IKEv2 runs between."""
+
+
+class StartAction(Enum):
+    """What makes charon negotiate a CHILD_SA, beside a request for it and the peer."""
+
+    NONE = "none"
+    TRAP = "trap"
+    """A packet that needs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficSelector:
+    """Packets of one side of a CHILD_SA. `protocol` 0: any."""
+
+    network: IPv6Network
+    protocol: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.network}[{self.protocol}]" if self.protocol else str(self.network)
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long an SA is used. Of two peers one should have no `rekey_s`, so that they never rekey at once."""
+
+    end_s: int
+    """When it ends, rekeyed or not."""
+    rekey_s: int | None = None
+    """About when we rekey it; None: only the peer does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A CHILD_SA as we want it."""
+
+    name: str
+    mode: Mode
+    local: TrafficSelector
+    remote: TrafficSelector
+    reqid: int
+    """No other CHILD_SA of this machine may have it: charon finds by it what MIGRATE and ACQUIRE are about."""
+    lifetime: Lifetime
+    if_id: int = 0
+    """Of the states; 0 for none."""
+    label: str | None = None
+    """Tells it from others with the same selectors; the same at both ends."""
+    start_action: StartAction = StartAction.NONE
+    proposals: tuple[str, ...] = ("aes128-sha256", "aes256-sha256")
+    """None with a combined mode: while the kernel moves a state, it may use a sequence number twice, and with that
+    a nonce."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """A key that both ends have."""
+
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """X.509, each as PEM or DER. The peer's certificate must be issued by one of `authorities`."""
+
+    own: bytes
+    private_key: bytes = field(repr=False)
+    authorities: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """An IKE_SA with one peer as we want it, and its CHILD_SAs."""
+
+    name: str
+    local_address: IPv6Address
+    """Where IKEv2 runs from until the IKE_SA is moved. Never "any": charon might choose the home address."""
+    remote_address: IPv6Address | None
+    """None: wherever the peer is."""
+    local_id: str
+    remote_id: str
+    """Identities: a domain name, user@domain, or an address (RFC 4877 section 7.3)."""
+    credential: SharedKey | Certificates
+    children: tuple[Child, ...]
+    rekey_s: int | None
+    """About when we rekey it; None: only the peer does."""
+    check_s: int | None
+    """After how long a silence to look whether the peer lives (RFC 7296 section 2.4); None: never."""
+    proposals: tuple[str, ...] = ()
+    """Charon's own when there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask of charon. The message may have secrets, which no repr shows."""
+
+    command: str
+    message: Section = field(default_factory=dict, repr=False)
+    answer_s: float = ANSWER_S
+    """How long the answer may take."""
+
+
+def loading(connection: Connection) -> list[Request]:
+    """What charon has to be told, in this order, for it to know the connection; repeated, it replaces. An IKE_SA that
+    exists stays as it is.
+    """
+    match connection.credential:
+        case SharedKey(key):
+            owners = [connection.local_id, connection.remote_id]
+            shared: Section = {"id": connection.name, "type": "IKE", "data": key, "owners": owners}
+            credentials = [Request("load-shared", shared)]
+            local: Section = {"auth": "psk"}
+            remote: Section = {"auth": "psk"}
+        case Certificates(own, private_key, authorities):
+            credentials = [Request("load-key", {"type": "any", "data": private_key})]
+            local = {"auth": "pubkey", "certs": [own]}
+            remote = {"auth": "pubkey", "cacerts": list(authorities)}
+    body: Section = {
+        "version": "2",
+        "local_addrs": [str(connection.local_address)],
+        "remote_addrs": ["%any6" if connection.remote_address is None else str(connection.remote_address)],
+        # It is we who move the IKE_SA (RFC 4877 section 7.4), not charon
+        "mobike": "no",
+        # A peer that was started anew replaces what it had
+        "unique": "replace",
+        "send_cert": "always",
+        "rekey_time": _seconds(connection.rekey_s),
+        "dpd_delay": _seconds(connection.check_s),
+        "local": {**local, "id": connection.local_id},
+        "remote": {**remote, "id": connection.remote_id},
+        "children": {child.name: _child(child) for child in connection.children},
+    }
+    if connection.proposals:
+        body["proposals"] = list(connection.proposals)
+    return [*credentials, Request("load-conn", {connection.name: body})]
+
+
+def _child(child: Child) -> Section:
+    section: Section = {
+        "mode": child.mode.value,
+        "policies": "no",
+        "local_ts": [str(child.local)],
+        "remote_ts": [str(child.remote)],
+        "reqid": str(child.reqid),
+        "start_action": child.start_action.value,
+        "esp_proposals": list(child.proposals),
+        "rekey_time": _seconds(child.lifetime.rekey_s),
+        "life_time": _seconds(child.lifetime.end_s),
+        # Subtracted, at random, from the time to rekey. Charon's own choice is all between that and the end; and it
+        # subtracts from 0, too, which makes it rekey without end
+        "rand_time": _seconds((child.lifetime.rekey_s or 0) // 10),
+    }
+    if child.if_id:
+        section |= {"if_id_in": str(child.if_id), "if_id_out": str(child.if_id)}
+    if child.label is not None:
+        section |= {"label": child.label, "label_mode": "simple"}
+    return section
+
+
+def _seconds(duration_s: int | None) -> str:
+    return f"{duration_s or 0}s"
+
+
+def forgetting(connection: str) -> Request:
+    """Charon shall know the connection no more. An IKE_SA that exists stays."""
+    return Request("unload-conn", {"name": connection})
+
+
+def initiation(connection: str, child: str, timeout_s: float) -> Request:
+    """Negotiate a CHILD_SA, and the IKE_SA if there is none. The answer comes when it is there, cannot be, or after
+    `timeout_s`; charon still goes on trying then. One that is there already is refused.
+    """
+    message: Section = {"ike": connection, "child": child, "timeout": str(round(1000 * timeout_s))}
+    return Request("initiate", message, timeout_s + ANSWER_S)
+
+
+def termination(connection: str) -> Request:
+    """End the IKE_SA and its CHILD_SAs at once; the peer is told but not waited for."""
+    return Request("terminate", {"ike": connection, "force": "yes"})
