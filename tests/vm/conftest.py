@@ -10,7 +10,10 @@ from mn_lab.commands import use_system_paths
 from mn_lab.lab import take_down
 from tests.vm.kernel_features import missing
 
-TOOLS = ("charon-systemd", "ip", "nft", "nsenter", "ping", "radvd", "swanctl", "sysctl", "tcpdump", "tshark")
+TOOLS = (
+    *("charon-systemd", "ip", "nft", "nsenter", "openssl", "ping", "radvd"),
+    *("swanctl", "sysctl", "tcpdump", "tshark"),
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ import os
 import select
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ _START_S = 60.0
 
 _STRONGSWAN_CONF = """
 charon-systemd {
-    load = random nonce aes sha1 sha2 hmac kdf gmp kernel-netlink socket-default vici
+    load = random nonce aes sha1 sha2 hmac kdf gmp pem pkcs1 pkcs8 x509 pubkey kernel-netlink socket-default vici
     filelog {
         stderr {
         }
@@ -40,6 +41,11 @@ class Charon:
 
     pid: int
 
+    @property
+    def vici(self) -> Path:
+        """Its socket, as it is reached from outside of its mount namespace."""
+        return Path(f"/proc/{self.pid}/root/run/charon.vici")
+
     def swanctl(self, *arguments: str) -> str:
         """What it prints. Raises CalledProcessError when it fails."""
         command = ["nsenter", "--target", str(self.pid), "--mount", "--net", "swanctl", *arguments]
@@ -62,6 +68,7 @@ def running_charon(namespace: str, directory: Path, swanctl_conf: str) -> Iterat
             try:
                 _wait_until_ready(notices, process.pid)
                 charon = Charon(process.pid)
+                _wait_until_it_listens(charon.vici)
                 charon.swanctl("--load-all")
                 yield charon
             finally:
@@ -78,3 +85,12 @@ def _wait_until_ready(notices: socket.socket, pid: int) -> None:
         raise AssertionError("charon does not start")
     finally:
         os.close(end)
+
+
+def _wait_until_it_listens(path: Path) -> None:
+    """It says that it is ready some tenths of a second before it does."""
+    end = time.monotonic() + _START_S
+    with socket.socket(socket.AF_UNIX) as probe:
+        while probe.connect_ex(str(path)):
+            assert time.monotonic() < end, "charon does not listen"
+            time.sleep(0.05)
