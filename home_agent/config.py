@@ -28,12 +28,15 @@ def _check(path: Path, settings: Settings, node: Node, where: Where) -> None:
         taken = [getattr(other, key) for other in settings.node[:place]]
         if getattr(node, key) in taken:
             raise fault(path, (*where, key), f' = "{getattr(node, key)}": another node has it already')
+    found = [name for name in ("ikev2", "manual", "spi", "key") if getattr(node, name) is not None]
+    if found[1:] and found != ["spi", "key"]:
+        raise fault(path, (*where, found[1]), f": there is {found[0]} already; messages are protected in one way")
+    if not found or found in (["spi"], ["key"]):
+        missing = "key" if found == ["spi"] else "spi"
+        raise fault(path, (*where, missing), ": is missing; give spi and key, [node.ikev2], or [node.manual]")
     if node.manual is not None:
-        if node.spi is not None or node.key is not None:
-            raise fault(path, (*where, "manual"), ": give either spi and key or manual, not both")
         check_static_keys(path, node.manual, (*where, "manual"))
-    elif node.spi is None or node.key is None:
-        missing = "spi" if node.spi is None else "key"
-        raise fault(path, (*where, missing), ": is missing; give spi and key, or [node.manual]")
+    if node.ikev2 is not None and settings.ikev2 is None:
+        raise fault(path, (*where, "ikev2"), ": needs [ikev2] with the home agent's own identity")
     if node.home_address == settings.home_agent.address:
         raise fault(path, (*where, "home_address"), f' = "{node.home_address}": is the home agent\'s own address')

@@ -22,6 +22,8 @@ from home_agent.core.events import (
     Command,
     Event,
     IcmpReceived,
+    IkeLooked,
+    MoveIke,
     PacketReceived,
     Refused,
     Send,
@@ -30,15 +32,17 @@ from home_agent.core.events import (
     Tick,
     UplinkChanged,
 )
+from home_agent.core.ike import connections
 from home_agent.core.kernel import TABLE_NAME, associations, wanted_kernel
 from home_agent.core.report import status
 from home_agent.core.saved import SavedEntry, restore, save
 from home_agent.core.settings import Settings
 from home_agent.core.state import State, Uplink
 from mip6 import statefile
+from mip6.charon import Charon, Sas
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
-from mip6.ipsec import Association
+from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
 from mip6.linux import routing
 from mip6.linux.netlink import Netlink, Notifications, message
@@ -59,6 +63,7 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
             is_mobile_node=False,
         )
         self._uplinks: _UplinkWatcher | None = None
+        self._charon: Charon | None = None
 
     # core
 
@@ -96,6 +101,10 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
                 self.send(packet)
             case SendIcmp(error):
                 self.send_icmp(error)
+            case MoveIke(home_address, care_of):
+                self.migrate(ike_move(self.association(home_address), Side.HOME_AGENT, care_of))
+                assert self._charon is not None
+                self._charon.look()
             case Tell(name, text):
                 self.log.info("%s: %s", name, text)
                 self.control.publish({"at": time.time(), "event": name, "text": text})
@@ -106,7 +115,20 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
         if self._uplinks is None:
             self._uplinks = _UplinkWatcher(self.state.settings.home_agent.address)
             self.watch(self._uplinks.fileno(), self._look)
+            self._open_charon()
         self._look()
+
+    def _open_charon(self) -> None:
+        ikev2 = self.state.settings.ikev2
+        if ikev2 is not None:
+            self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
+            self._charon.load(connections(self.state.settings))
+            self._charon.start()
+
+    def _ike_looked(self, sas: Sas) -> None:
+        self.handle(IkeLooked(sas))
+        if sas is not None:
+            self.sweep_states(sas)
 
     def _look(self) -> None:
         assert self._uplinks is not None

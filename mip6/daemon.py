@@ -14,8 +14,9 @@ import logging
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv6Address
 from math import isinf
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from mip6 import statefile
 from mip6.control import ControlServer, Method
+from mip6.ike_sas import IkeSa
 from mip6.ipsec import Association, Side, sending_state
 from mip6.kernel import Kernel
 from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
@@ -32,6 +34,7 @@ from mip6.table import Counter
 from mip6.wire.checksum import with_checksum
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
 from mip6.wire.registry import IcmpType
+from mip6.xfrm import Migration
 
 RETRY_S = 1.0
 """How long after the operating system refused something it is asked again."""
@@ -192,6 +195,21 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         socket = self.icmp
         if socket is not None:
             self._try("sending", lambda: socket.send(error.data, error.source, error.destination))
+
+    def migrate(self, migration: Migration) -> None:
+        """Have the kernel tell the key management where IKE runs from now on."""
+        reconciler = self._reconciler
+        if reconciler is not None:
+            refusal = reconciler.migrate(migration)
+            self.trouble("IKE", refusal.why if refusal is not None else None)
+
+    def sweep_states(self, sas: Iterable[IkeSa]) -> None:
+        """Remove the states that a charon left which is gone. `sas`: all that there are now."""
+        known: dict[int, set[int]] = {}
+        for child in (child for sa in sas for child in sa.children):
+            known.setdefault(child.reqid, set()).update(spi for spi in (child.spi_in, child.spi_out) if spi)
+        if self._reconciler is not None:
+            self._try("IKE", partial(self._reconciler.sweep, known))
 
     def counters(self) -> Mapping[str, Counter]:
         """Of the kernel; none without it."""

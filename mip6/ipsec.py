@@ -23,7 +23,10 @@ from mip6.xfrm import (
     REQIDS,
     STATIC_REQIDS,
     Direction,
+    Endpoints,
+    Migration,
     Mode,
+    Move,
     Policy,
     PolicyId,
     Protocol,
@@ -97,6 +100,9 @@ ENCRYPTION_KEY_OCTETS, INTEGRITY_KEY_OCTETS = (16, 24, 32), 32
 _HOME_ADDRESS_OPTION, _ROUTING_HEADER = 0x80, 0x81
 """In reqids of states of mode "route optimization"."""
 
+_NOWHERE = IPv6Address("100::6d38:0:0")
+"""Addresses of packets that never are (RFC 6666)."""
+
 
 def sending_state(association: Association, side: Side, care_of: IPv6Address) -> State:
     """The care-of address that the next message is sent from, or to."""
@@ -159,6 +165,8 @@ def _exchange_template(association: Association, sender: Side) -> Template:
 
 def policies(association: Association, side: Side, *, static: bool) -> Iterator[Policy]:
     """`static`: the keys never change, and one pair of associations has all uses."""
+    if not static:
+        yield carrier(association)
     for sender in Side:
         direction = Direction.OUT if sender is side else Direction.IN
         exchange = _exchange_template(association, sender)
@@ -170,6 +178,35 @@ def policies(association: Association, side: Side, *, static: bool) -> Iterator[
             # A kernel with xfrm_interface looks for a policy after the header around ESP already
             source, destination = host(exchange.source), host(exchange.destination)
             yield Policy(PolicyId(direction, Selector(source, destination, Protocol.ESP)), (exchange,), _FIRST)
+
+
+def carrier(association: Association) -> Policy:
+    """A policy that is for no packets: the kernel takes messages about the endpoints of IKE only with one, and the key
+    management finds the IKE SA by its reqid.
+    """
+    ends = _carrier_ends(association)
+    tunnel = Template(
+        protocol=Protocol.ESP,
+        mode=Mode.TUNNEL,
+        reqid=association.reqid(Use.MOBILITY),
+        source=ends.source,
+        destination=ends.destination,
+    )
+    return Policy(PolicyId(Direction.OUT, Selector(host(ends.source), host(ends.destination))), (tunnel,), _FIRST)
+
+
+def ike_move(association: Association, side: Side, care_of: IPv6Address) -> Migration:
+    """The mobile node's end of the IKE SA is this care-of address from now on (RFC 4877 section 7.4)."""
+    ends = _carrier_ends(association)
+    ike = Endpoints(care_of, association.home_agent)
+    if side is Side.HOME_AGENT:
+        ike = Endpoints(association.home_agent, care_of)
+    return Migration(carrier(association).id, (Move(ends, ends, association.reqid(Use.MOBILITY)),), ike)
+
+
+def _carrier_ends(association: Association) -> Endpoints:
+    first = _NOWHERE + (association.place << 1)
+    return Endpoints(first, first + 1)
 
 
 def _to_home_agent(association: Association, sender: Side) -> Iterator[tuple[Use, Selector]]:

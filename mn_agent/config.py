@@ -13,11 +13,15 @@ def read(path: Path) -> Settings:
     settings = load(path, Settings)
     if settings.home.address == settings.home.agent:
         raise fault(path, ("home", "agent"), f' = "{settings.home.agent}": must differ from the home address')
-    if (settings.authentication is None) == (settings.manual is None):
-        raise fault(path, (), "there must be one of [authentication] and [manual]: how the home agent knows us")
-    if settings.authentication is not None and "@" not in settings.authentication.identity:
-        shown = settings.authentication.identity
-        raise fault(path, ("authentication", "identity"), f' = "{shown}": must look like "laptop@example.org"')
+    found = [name for name in ("ikev2", "manual", "authentication") if getattr(settings, name) is not None]
+    if not found:
+        raise fault(path, (), "there must be [ikev2], [manual] or [authentication]: how the home agent knows us")
+    if len(found) > 1:
+        raise fault(path, (found[1],), f": there is [{found[0]}] already; messages are protected in one way")
+    for name in ("ikev2", "authentication"):
+        table = getattr(settings, name)
+        if table is not None and "@" not in table.identity:
+            raise fault(path, (name, "identity"), f' = "{table.identity}": must look like "laptop@example.org"')
     if settings.manual is not None:
         check_static_keys(path, settings.manual, ("manual",))
     return settings

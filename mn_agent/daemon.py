@@ -18,10 +18,11 @@ from typing import Any, assert_never
 import msgspec
 
 from mip6 import statefile
+from mip6.charon import Charon, Sas
 from mip6.config import ConfigError
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
-from mip6.ipsec import Association
+from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
 from mip6.table import Counter
 from mip6.wire.errors import DecodeError
@@ -34,9 +35,9 @@ from mn_agent.core.changes import status_text
 from mn_agent.core.commands import (
     Command,
     CountTraffic,
+    EstablishIke,
     ForgetNeighbour,
     MoveIke,
-    ReestablishIke,
     Send,
     SendIcmp,
     SendProbe,
@@ -46,6 +47,8 @@ from mn_agent.core.events import (
     EchoReceived,
     Event,
     IcmpReceived,
+    IkeLooked,
+    IkeTried,
     InterfacesChanged,
     PacketReceived,
     PolicyChosen,
@@ -59,12 +62,13 @@ from mn_agent.core.events import (
 from mn_agent.core.explain import Packet as AskedPacket
 from mn_agent.core.explain import explain
 from mn_agent.core.flow_bindings import is_due
+from mn_agent.core.ike import CONNECTION, MOBILITY, TRY_S, connection
 from mn_agent.core.kernel import TABLE_NAME, association, counter_name, wanted_kernel
 from mn_agent.core.links import Link, called
 from mn_agent.core.probing import Probe
 from mn_agent.core.registration import endpoint
 from mn_agent.core.report import status
-from mn_agent.core.settings import Settings
+from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import Saved, State
 from mn_agent.system import policies
 from mn_agent.system.watcher import Watcher
@@ -90,6 +94,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
             is_mobile_node=True,
         )
         self._watcher: Watcher | None = None
+        self._charon: Charon | None = None
         self._identifier = secrets.randbelow(0x10000)
         self._counted: Mapping[str, Counter] = {}
         self._waiting: dict[asyncio.Future[None], Callable[[State], bool]] = {}
@@ -145,8 +150,13 @@ class AgentDaemon(Daemon[State, Event, Command]):
                 self._send_probe(probe)
             case CountTraffic():
                 self.soon(self._count())
-            case MoveIke() | ReestablishIke():
-                raise AssertionError("the core was not told that there is an IKE SA")
+            case MoveIke(care_of):
+                self.migrate(ike_move(association(self.state.settings), Side.MOBILE_NODE, care_of))
+                assert self._charon is not None
+                self._charon.look()
+            case EstablishIke(care_of):
+                assert self._charon is not None
+                self._charon.establish(connection(self.state.settings, care_of), MOBILITY, TRY_S, self._ike_tried)
             case Tell(notice):
                 self.log.info("%s: %s", notice.kind.value, notice.text)
                 event = {"at": time.time(), "event": notice.kind.value, "text": notice.text}
@@ -179,9 +189,24 @@ class AgentDaemon(Daemon[State, Event, Command]):
             watcher = Watcher()
             snapshot = watcher.look()
             self._watcher = watcher
+            self._open_charon()
             self.watch(watcher.fileno(), self._look)
             self.handle(InterfacesChanged(snapshot))
             self._look_for_cgroups()
+
+    def _open_charon(self) -> None:
+        ikev2 = self.state.settings.ikev2
+        if ikev2 is not None:
+            self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
+            self._charon.start()
+
+    def _ike_tried(self) -> None:
+        self.handle(IkeTried())
+
+    def _ike_looked(self, sas: Sas) -> None:
+        self.handle(IkeLooked(sas))
+        if sas is not None:
+            self.sweep_states(sas)
 
     def _look(self) -> None:
         assert self._watcher is not None
@@ -205,6 +230,8 @@ class AgentDaemon(Daemon[State, Event, Command]):
     async def leave(self) -> None:
         self.handle(StopRequested())
         await self._until(agent.is_finished)
+        if self._charon is not None:
+            await self._charon.end(CONNECTION)
 
     async def _until(self, is_met: Callable[[State], bool]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -329,6 +356,7 @@ def _start(settings: Settings, state_file: Path) -> State:
         same_boot=loaded is not None and loaded.same_boot,
         sequence=secrets.randbelow(0x10000),
         clock_offset_s=time.time() - boottime(),
+        key_mobility=settings.security is Security.IKEV2,
     )
 
 

@@ -28,6 +28,7 @@ def home_agent(directory: Path, security: Security, extra: str = "") -> str:
     node = {"name": "mn", "identity": IDENTITY, "home_address": str(HOME_ADDRESS), **security.of_node}
     base = {
         "home_agent": {"address": str(HOME_AGENT_ADDRESS), "prefixes": [str(HOME_PREFIX)]},
+        **security.of_home_agent,
         "paths": {"socket": str(directory / "home-agent.sock"), "state": str(directory / "home-agent.json")},
         "node": [node],
     }

@@ -13,7 +13,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import IO, Any, Self
 
-from mn_lab import configuration, network, place, processes
+from mn_lab import configuration, network, place, processes, strongswan
 from mn_lab.commands import LabError, require
 from mn_lab.control import Control, Status
 from mn_lab.layout import (
@@ -63,7 +63,7 @@ class Lab:
         self.directory = place.directory(prefix)
         self.agent = Control(self.directory / f"{_AGENT}.sock")
         self.home_agent = Control(self.directory / f"{_HOME_AGENT}.sock")
-        self._security = MODES[security]
+        self._security = MODES[security](self.directory)
         self._toml = {_AGENT: agent_toml, _HOME_AGENT: home_agent_toml}
         self.processes: dict[str, Process] = {}
 
@@ -93,7 +93,7 @@ class Lab:
 
     def lay_out(self) -> None:
         """Only the network and the configuration files: nothing runs yet."""
-        require(_TOOLS)
+        require([*_TOOLS, strongswan.TOOL] if self._security.has_ike else _TOOLS)
         place.open_directory(self.directory)
         self._claim()
         try:
@@ -107,6 +107,9 @@ class Lab:
         """Start everything that runs; does not wait for it."""
         for link in self.layout.links:
             self._start_router(link.name)
+        if self._security.has_ike:
+            for node in (MOBILE_NODE, HOME_AGENT):
+                self.start_charon(node)
         self.start_home_agent()
         self.start_agent()
 
@@ -122,11 +125,14 @@ class Lab:
         self._save()
 
     def _configure(self) -> None:
-        security, toml = self._security(), self._toml
+        security, toml = self._security, self._toml
         files = {
             self.configuration[_AGENT]: configuration.agent(self.layout, self.directory, security, toml[_AGENT]),
             self.configuration[_HOME_AGENT]: configuration.home_agent(self.directory, security, toml[_HOME_AGENT]),
         }
+        if security.has_ike:
+            for node in (MOBILE_NODE, HOME_AGENT):
+                files[strongswan.file(self.directory, node)] = strongswan.configuration(self.directory, node)
         for path, text in files.items():
             path.touch(mode=0o600)
             path.write_text(text)
@@ -178,6 +184,14 @@ class Lab:
         """Start the home agent; does not wait for it."""
         config = str(self.configuration[_HOME_AGENT])
         self._start(HOME_AGENT, _HOME_AGENT, sys.executable, "-m", "home_agent", "--config", config)
+
+    def start_charon(self, node: str) -> None:
+        """Start strongSwan at one end; does not wait for it."""
+        self._start(node, _charon(node), *strongswan.command(self.directory, node))
+
+    def kill_charon(self, node: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """The same as `kill_agent` for strongSwan at one end."""
+        self._kill(_charon(node), number)
 
     def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send the agent a signal and wait for its end. Raises LabError when it does not run, or goes on."""
@@ -302,6 +316,10 @@ def take_down(prefix: str = DEFAULT_PREFIX, links: Sequence[str] = DEFAULT_LINKS
     network.remove(there)
     place.empty_directory(directory)
     return state is not None or bool(there)
+
+
+def _charon(node: str) -> str:
+    return f"{node}-charon"
 
 
 def _key(name: str) -> str:

@@ -4,7 +4,7 @@
 (`deadline`) are computed from the state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import assert_never
@@ -15,6 +15,8 @@ from home_agent.core.events import (
     Command,
     Event,
     IcmpReceived,
+    IkeLooked,
+    MoveIke,
     PacketReceived,
     Refused,
     Send,
@@ -23,6 +25,7 @@ from home_agent.core.events import (
     Tick,
     UplinkChanged,
 )
+from home_agent.core.ike import connection_name, established
 from home_agent.core.responder import respond
 from home_agent.core.settings import Settings
 from home_agent.core.state import State
@@ -60,6 +63,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = _relay(state, data, now)
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
+        case IkeLooked(sas):
+            state = replace(state, sas=sas)
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -80,13 +85,28 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
     if not isinstance(message, BindingUpdate):
         return _drop(state, f"{type(message).__name__} is not expected", None, now)
     unix_ns = int((now + state.epoch_offset_s) * 1e9)
-    answer = respond(state.cache, state.settings.home_agent, state.nodes, packet, message, now, unix_ns)
+    settings = state.settings
+    movable = set(_movable(state))
+    answer = respond(state.cache, settings.home_agent, state.nodes, packet, message, now, unix_ns, movable=movable)
     state = replace(state, cache=answer.cache)
     if not answer.authentic:
         return _drop(state, answer.reason or "", answer.acknowledgement, now)
     if answer.reason is not None:
         state, _ = _drop(state, answer.reason, None, now)
-    return state, [Send(answer.acknowledgement)] if answer.acknowledgement else []
+    commands: list[Command] = []
+    if answer.endpoint is not None and packet.home_address is not None:
+        commands.append(MoveIke(packet.home_address, answer.endpoint))
+    if answer.acknowledgement is not None:
+        commands.append(Send(answer.acknowledgement))
+    return state, commands
+
+
+def _movable(state: State) -> Iterator[IPv6Address]:
+    """Home addresses of the mobile nodes whose IKE SA we can move (RFC 6275 section 10.3.1)."""
+    ikev2 = state.settings.ikev2
+    if ikev2 is not None and ikev2.key_mobility and state.sas is not None:
+        there = established(state.sas)
+        yield from (node.home_address for node in state.settings.node if connection_name(node) in there)
 
 
 def _drop(state: State, reason: str, reply: Packet | IcmpError | None, now: float) -> tuple[State, list[Command]]:

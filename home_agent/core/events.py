@@ -1,9 +1,11 @@
 """Everything that can happen to the home agent, and everything it wants done."""
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from home_agent.core.state import Uplink
+from mip6.ike_sas import IkeSa
 from mip6.reception import IcmpError
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
@@ -34,6 +36,13 @@ class UplinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class IkeLooked:
+    """What IKE SAs charon has; None: it is not there."""
+
+    sas: tuple[IkeSa, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The operating system refused something, or, with no `why`, no longer does."""
 
@@ -46,7 +55,7 @@ class Tick:
     """The deadline has come."""
 
 
-Event: TypeAlias = PacketReceived | IcmpReceived | UplinkChanged | Refused | Tick
+Event: TypeAlias = PacketReceived | IcmpReceived | UplinkChanged | IkeLooked | Refused | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +80,12 @@ class Tell:
     text: str
 
 
-Command: TypeAlias = Send | SendIcmp | Tell
+@dataclass(frozen=True, slots=True)
+class MoveIke:
+    """The end of a mobile node's IKE SA is this care-of address from now on (RFC 4877 section 7.4)."""
+
+    home_address: IPv6Address
+    care_of: IPv6Address
+
+
+Command: TypeAlias = Send | SendIcmp | MoveIke | Tell

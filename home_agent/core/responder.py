@@ -4,7 +4,7 @@ The checks come in the order of RFC 6275 sections 9.5.1 and 10.3.1, RFC 4285 sec
 Nothing of an update that is not authentic leaves a trace but a counter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from types import MappingProxyType
@@ -41,6 +41,8 @@ class Answer:
     acknowledgement: Packet | None = None
     reason: str | None = None
     authentic: bool = False
+    endpoint: IPv6Address | None = None
+    """Where the mobile node's end of the IKE SA is from now on, if it is to be moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class _Update:
     settings: HomeAgent
     stamp: MessageReplayProtection | None
     """The one to put into the answer: the update's own, unless it was refused for it."""
+    key_mobility: bool = False
+    """Whether there is an IKE SA, and we can move it."""
 
 
 def respond(
@@ -63,9 +67,11 @@ def respond(
     message: BindingUpdate,
     now: float,
     unix_ns: int,
+    *,
+    movable: Set[IPv6Address] = frozenset(),
 ) -> Answer:
     """Take a Binding Update. `nodes`: by identity. `packet.home_address`: from the Home Address option. `unix_ns`: the
-    time of day, for timestamps.
+    time of day, for timestamps. `movable`: home addresses of the mobile nodes with an IKE SA that can be moved.
     """
     home_address = packet.home_address or packet.source
     if not is_routable(packet.source):
@@ -76,7 +82,7 @@ def respond(
     if owner is not None and owner.is_ipsec:
         if not packet.protected:
             return Answer(cache, reason="not protected by IPsec")
-        update = _Update(packet, message, owner, settings, None)
+        update = _Update(packet, message, owner, settings, None, key_mobility=home_address in movable)
         return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
     identifier, secret = _first(message, MobileNodeIdentifier), _first(message, MessageAuthentication)
     if identifier is None or secret is None:
@@ -130,7 +136,22 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     refusals = [status for status in outcome.statuses.values() if status >= Status.UNSPECIFIED]
     reason = f"refused: {Status(refusals[0]).name}" if refusals else None
     status, statuses = _result(outcome.statuses)
-    return Answer(cache, _acknowledgement(update, status, statuses, outcome.lifetime, flows.answers), reason)
+    endpoint = _endpoint(update) if status < Status.UNSPECIFIED and outcome.lifetime else None
+    moved = endpoint is not None
+    acknowledgement = _acknowledgement(update, status, statuses, outcome.lifetime, flows.answers, moved=moved)
+    return Answer(cache, acknowledgement, reason, endpoint=endpoint)
+
+
+def _endpoint(update: _Update) -> IPv6Address | None:
+    """The care-of address that the IKE SA moves to: that of the only binding that the update is about (RFC 5648
+    section 9.1).
+    """
+    options = [option for option in update.message.options if isinstance(option, BindingIdentifier)]
+    asked = BindingUpdateFlag.KEY_MANAGEMENT_MOBILITY in update.message.flags
+    if not (asked and update.key_mobility) or len(options) > 1:
+        return None
+    named = next((one.care_of for one in options if isinstance(one.care_of, IPv6Address)), None)
+    return named or update.packet.source
 
 
 def _is_timely(update: _Update, timestamp: int, entry: CacheEntry | None, unix_ns: int) -> bool:
@@ -162,6 +183,7 @@ def _acknowledgement(
     flows: Sequence[FlowIdentification] = (),
     *,
     sequence: int | None = None,
+    moved: bool = False,
 ) -> Packet:
     """To the address on the wire that the update came from (RFC 6275 section 9.5.4), with all its binding identifiers
     (RFC 5648 section 6.2) and its timestamp.
@@ -177,7 +199,8 @@ def _acknowledgement(
     if update.stamp is not None:
         options.append(update.stamp)
     answered = message.sequence if sequence is None else sequence
-    reply = BindingAcknowledgement(status, BindingAcknowledgementFlag(0), answered, lifetime, tuple(options))
+    flags = BindingAcknowledgementFlag.KEY_MANAGEMENT_MOBILITY if moved else BindingAcknowledgementFlag(0)
+    reply = BindingAcknowledgement(status, flags, answered, lifetime, tuple(options))
     home_address, node = packet.home_address or packet.source, update.node
     if node.key is None or node.spi is None:
         return Packet(packet.destination, packet.source, packet.home_address, encode(reply), protected=True)

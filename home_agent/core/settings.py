@@ -32,9 +32,29 @@ class HomeAgent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ikev2:
+    """How strongSwan negotiates keys with mobile nodes (RFC 4877)."""
+
+    identity: str
+    """Ours, such as "ha.example.org"."""
+    vici: str = "/run/charon.vici"
+    """Where strongSwan's charon is reached."""
+    key_mobility: bool = True
+    """Whether an IKE SA moves with its mobile node; otherwise it has to be made anew (RFC 6275 section 10.3.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeIkev2:
+    """What a mobile node needs for that."""
+
+    secret: Key
+    """Shared with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A mobile node: its home address, and how its messages are protected: by a secret shared with it (RFC 4285), or by
-    IPsec with keys that never change.
+    """A mobile node: its home address, and how its messages are protected: by a secret shared with it (RFC 4285), by
+    IPsec with keys that never change, or by IPsec and IKEv2.
     """
 
     name: str
@@ -43,10 +63,11 @@ class Node:
     spi: Annotated[int, SPI] | None = None
     key: Key | None = None
     manual: StaticPair | None = None
+    ikev2: NodeIkev2 | None = None
 
     @property
     def is_ipsec(self) -> bool:
-        return self.manual is not None
+        return self.manual is not None or self.ikev2 is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,5 +83,6 @@ class Settings:
     """The whole configuration of the home agent."""
 
     home_agent: HomeAgent
+    ikev2: Ikev2 | None = None
     node: tuple[Node, ...] = ()
     paths: Paths = Paths()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from home_agent.core.cache import Cache
 from home_agent.core.settings import Node, Settings
+from mip6.ike_sas import IkeSa
 from mip6.reception import ErrorLimit
 
 
@@ -28,6 +29,8 @@ class State:
     compared with this, and a jump of the wall clock shuts nobody out."""
     cache: Cache = field(default_factory=dict)
     uplink: Uplink | None = None
+    sas: tuple[IkeSa, ...] | None = None
+    """What charon has; None while it is not there."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import errno
 import select
 import socket
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
@@ -158,6 +159,13 @@ class Reconciler:
         if old != state:
             self._xfrm.perform(Replace(state))
             self._actual = replace(self._actual, states=self._actual.states - {old} | {state})
+
+    def sweep(self, known: Mapping[int, Set[int]]) -> None:
+        """Remove the ESP states that the key management has negotiated and knows no more. `known`: the SPIs that it
+        knows, by reqid; states with other reqids stay. Raises OSError.
+        """
+        if self._xfrm is not None:
+            self._xfrm.sweep(known)
 
     def _aimed(self, state: State) -> State:
         return replace(state, care_of=self._aims.get(state.id, state.care_of))

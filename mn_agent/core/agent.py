@@ -5,10 +5,12 @@ restart (`saved`) and when to wake up (`deadline`) are computed from the state.
 """
 
 from dataclasses import replace
+from ipaddress import IPv6Address
 from math import inf
 from types import MappingProxyType
 from typing import assert_never
 
+from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive
 from mip6.relay import read_too_big
 from mip6.wire.errors import DecodeError
@@ -16,16 +18,16 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
-from mn_agent.core import bindings, flow_bindings, policy, probing, registration
+from mn_agent.core import bindings, flow_bindings, ike, policy, probing, registration
 from mn_agent.core.answers import Problem, acknowledge
-from mn_agent.core.bindings import Binding, Entry, Registration, Wanted
+from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted
 from mn_agent.core.changes import changes
 from mn_agent.core.commands import (
     Command,
     CountTraffic,
+    EstablishIke,
     ForgetNeighbour,
     MoveIke,
-    ReestablishIke,
     Send,
     SendIcmp,
     SendProbe,
@@ -35,6 +37,8 @@ from mn_agent.core.events import (
     EchoReceived,
     Event,
     IcmpReceived,
+    IkeLooked,
+    IkeTried,
     InterfacesChanged,
     PacketReceived,
     PolicyChosen,
@@ -52,9 +56,11 @@ from mn_agent.core.links import called, find_links
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy import Pins
 from mn_agent.core.preference import priorities
-from mn_agent.core.settings import Settings
+from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import Saved, SavedBinding, SavedFlow, State
 
+UNHEARD = 4
+"""Updates of each kind without an answer, before the IKE SA is made anew."""
 SLOTS = 7
 """Links whose flows can be told apart: bits in the mark of a packet, of which one more is for the default traffic."""
 
@@ -150,7 +156,8 @@ def saved(state: State) -> Saved:
 def deadline(state: State, now: float) -> float:
     """When `step` wants a Tick; infinity for never. A moment that is past means at once."""
     return min(
-        registration.deadline(state.registration, state.settings, now),
+        registration.deadline(state.registration, state.settings, now) if state.can_protect else inf,
+        _ike_due_at(state),
         probing.deadline(state.probing, state.targets(), state.settings.probing),
         state.probing.look_at if _looks(state) else inf,
         state.decision.again_at,
@@ -189,6 +196,10 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = _pin(state, link, subject, flow)
         case PolicyChosen(flows, by_people):
             state = replace(state, flows=flows, chosen=flows.name if by_people else state.chosen)
+        case IkeLooked(sas):
+            state = _ike_looked(state, sas, now)
+        case IkeTried():
+            state = replace(state, ike=ike.ended(state.ike, now))
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -204,12 +215,17 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     if isinstance(event, EchoReceived | TrafficCounted | Tick) and _is_quiet(before, state, now):
         return state, commands
     state = _want(state, now)
+    state, establishing = _establish(state, now)
     state, packets = _send(state, now)
     if not state.registration.multiple:
         # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
         state = _decide(state, now)
     told = [Tell(notice) for notice in changes(before, state)]
-    return state, [*commands, *packets, *_forget_routers(before, state), *_ike(before, state), *told]
+    moving = _ike(before, state)
+    for command in moving:
+        if isinstance(command, EstablishIke):
+            state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
+    return state, [*commands, *packets, *_forget_routers(before, state), *establishing, *moving, *told]
 
 
 def _is_quiet(before: State, after: State, now: float) -> bool:
@@ -218,7 +234,7 @@ def _is_quiet(before: State, after: State, now: float) -> bool:
         after.decision == before.decision
         and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
         and after.registration is before.registration
-        and registration.deadline(after.registration, after.settings, now) > now
+        and deadline(after, now) > now
     )
 
 
@@ -291,23 +307,24 @@ def _want(state: State, now: float) -> State:
         for one in state.flows.selected
         if one.rule.name in chosen
     }
-    ike = state.decision.ike
+    endpoint = state.decision.ike
     registered = replace(
         bindings.want(state.registration, wanted, now),
         flows=flow_bindings.want(state.registration.flows, flows),
-        endpoint_wanted=ike.bids[0] if ike is not None else None,
+        endpoint_wanted=endpoint.bids[0] if endpoint is not None else None,
     )
     return replace(state, registration=registered)
 
 
 def _send(state: State, now: float) -> tuple[State, list[Command]]:
     commands: list[Command] = []
-    while True:
+    while state.can_protect:
         registered, packet = registration.poll(state.registration, state.settings, now)
         state = replace(state, registration=registered)
         if packet is None:
-            return state, commands
+            break
         commands.append(Send(packet))
+    return state, commands
 
 
 def _forget_routers(before: State, after: State) -> list[Command]:
@@ -322,12 +339,63 @@ def _forget_routers(before: State, after: State) -> list[Command]:
     return commands
 
 
+def _ike_looked(state: State, sas: tuple[IkeSa, ...] | None, now: float) -> State:
+    seen = ike.looked(state.ike, sas, now)
+    registered = state.registration
+    if seen.is_ready and seen.care_of is not None:
+        there = registered.endpoint.care_of if registered.endpoint is not None else None
+        if not state.ike.is_ready:
+            # What was sent before could not be protected, or not be understood
+            registered = replace(registered, attempts={})
+        if there != seen.care_of:
+            registered = replace(registered, endpoint=Endpoint(seen.care_of, None))
+    return replace(state, ike=seen, registration=registered)
+
+
+def _ike_candidates(state: State) -> list[IPv6Address]:
+    """Care-of addresses that IKEv2 may run from: the policy's choice first, which there is once links are registered;
+    until then all that may work.
+    """
+    chosen = state.decision.ike.bids[0] if state.decision.ike is not None else None
+    views = [view for view in state.views() if state.links[view.bid].carries and not state.is_dead(view.bid)]
+    order = state.settings.links.prefer
+    views.sort(key=lambda view: (view.bid != chosen, not view.lasting, policy.rank(state.flows.policy, order, view)))
+    found = [state.links[view.bid].care_of for view in views]
+    return [care_of for care_of in found if care_of is not None]
+
+
+def _ike_due_at(state: State) -> float:
+    if state.settings.security is not Security.IKEV2 or state.registration.leaving:
+        return inf
+    if _is_unheard(state):
+        return state.ike.asked_at + ike.TRY_S
+    return ike.due_at(state.ike, _ike_candidates(state))
+
+
+def _is_unheard(state: State) -> bool:
+    """Whether nothing that we send is answered, though it is protected: the home agent may have lost its IKE SA."""
+    attempts = state.registration.attempts.values()
+    return state.ike.charon and state.ike.is_ready and bool(attempts) and all(one.count >= UNHEARD for one in attempts)
+
+
+def _establish(state: State, now: float) -> tuple[State, list[Command]]:
+    if now < _ike_due_at(state):
+        return state, []
+    candidates = _ike_candidates(state)
+    if _is_unheard(state):
+        if not candidates:
+            return state, []
+        state = replace(state, ike=replace(state.ike, sa=None, asked_from=None))
+    asked, care_of = ike.establish(state.ike, candidates, now)
+    return replace(state, ike=asked), [EstablishIke(care_of)] if care_of is not None else []
+
+
 def _ike(before: State, after: State) -> list[Command]:
     """What becomes of the IKE SA when the home agent has answered."""
     endpoint = after.registration.endpoint
-    if endpoint is None or endpoint is before.registration.endpoint:
+    if endpoint is None or endpoint is before.registration.endpoint or endpoint.moved is None:
         return []
-    return [MoveIke(endpoint.care_of) if endpoint.moved else ReestablishIke(endpoint.care_of)]
+    return [MoveIke(endpoint.care_of) if endpoint.moved else EstablishIke(endpoint.care_of)]
 
 
 def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:

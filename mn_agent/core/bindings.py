@@ -227,11 +227,11 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """The care-of address of IKEv2 that the home agent acknowledged, and whether it moved the IKE SA there (RFC 6275
-    section 10.3.1); otherwise it has to be established anew.
+    section 10.3.1); otherwise it has to be established anew. None: the IKE SA was there already.
     """
 
     care_of: IPv6Address
-    moved: bool
+    moved: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,10 @@ class MoveIke:
 
 
 @dataclass(frozen=True, slots=True)
-class ReestablishIke:
-    """The home agent cannot move the IKE SA: make a new one from this care-of address (RFC 5648 section 9.1)."""
+class EstablishIke:
+    """Make an IKE SA from this care-of address; the one that is there, if any, ends. That is so at first, when it was
+    lost, and when the home agent cannot move it (RFC 5648 section 9.1).
+    """
 
     care_of: IPv6Address
 
@@ -65,4 +67,4 @@ class Tell:
     notice: Notice
 
 
-Command: TypeAlias = Send | SendIcmp | ForgetNeighbour | SendProbe | CountTraffic | MoveIke | ReestablishIke | Tell
+Command: TypeAlias = Send | SendIcmp | ForgetNeighbour | SendProbe | CountTraffic | MoveIke | EstablishIke | Tell

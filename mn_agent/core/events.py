@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from mip6.ike_sas import IkeSa
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mn_agent.core.flows import Flows
@@ -82,6 +83,18 @@ class TrafficCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class IkeLooked:
+    """What IKE SAs charon has, whosever; None: it is not there."""
+
+    sas: tuple[IkeSa, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class IkeTried:
+    """Charon has established the IKE SA that it was asked for, or has given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The operating system refused something, or, with no `why`, no longer does. `what`: what it is about."""
 
@@ -103,6 +116,8 @@ Event: TypeAlias = (
     | PolicyChosen
     | EchoReceived
     | TrafficCounted
+    | IkeLooked
+    | IkeTried
     | Refused
     | StopRequested
 )

@@ -26,6 +26,18 @@ class Authentication:
     key: Key
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ikev2:
+    """IPsec with keys that strongSwan negotiates (RFC 4877)."""
+
+    identity: Identity
+    home_agent_identity: str
+    secret: Key
+    """Shared with the home agent."""
+    vici: str = "/run/charon.vici"
+    """Where strongSwan's charon is reached."""
+
+
 class Security(Enum):
     """How messages to and from the home agent are protected; the same there. Never not at all."""
 
@@ -107,7 +119,9 @@ class Settings:
     home: Home
     authentication: Authentication | None = None
     manual: StaticPair | None = None
-    """IPsec with keys that never change. Exactly one of this and the one before has to be there."""
+    """IPsec with keys that never change."""
+    ikev2: Ikev2 | None = None
+    """Exactly one of these three has to be there."""
     policy: str = "prefer-wired"
     """Name of the policy to begin with."""
     registration: RegistrationSettings = RegistrationSettings()
@@ -118,9 +132,12 @@ class Settings:
 
     @property
     def security(self) -> Security:
+        if self.ikev2 is not None:
+            return Security.IKEV2
         return Security.AUTH_OPTION if self.authentication is not None else Security.MANUAL
 
     @property
     def identity(self) -> str:
         """By which the home agent knows us: without another it is the home address."""
-        return self.authentication.identity if self.authentication is not None else str(self.home.address)
+        known = self.authentication or self.ikev2
+        return known.identity if known is not None else str(self.home.address)

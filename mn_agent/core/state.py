@@ -7,10 +7,11 @@ from ipaddress import IPv6Address
 from mip6.reception import ErrorLimit
 from mn_agent.core.bindings import Entry, Registration, carrying, source
 from mn_agent.core.flows import Flows
+from mn_agent.core.ike import Ike
 from mn_agent.core.links import Link
 from mn_agent.core.policy import Decision, Pins, View
 from mn_agent.core.probing import Probing, Target
-from mn_agent.core.settings import Settings
+from mn_agent.core.settings import Security, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class State:
     bids: Mapping[str, int] = field(default_factory=dict)
     """The identifier of every interface name ever seen."""
     pins: Pins = field(default_factory=Pins)
+    ike: Ike = field(default_factory=Ike)
     decision: Decision = field(default_factory=Decision)
     probing: Probing = field(default_factory=Probing)
     troubles: Mapping[str, str] = field(default_factory=dict)
@@ -59,6 +61,11 @@ class State:
         """The link that carries the default traffic."""
         default = self.decision.default
         return self.links.get(default.bids[0]) if default is not None else None
+
+    @property
+    def can_protect(self) -> bool:
+        """Whether messages to the home agent can be sent: those that IKE protects have to wait for it."""
+        return self.settings.security is not Security.IKEV2 or self.ike.is_ready
 
     def views(self) -> list[View]:
         """The links as the policy sees them."""

@@ -49,9 +49,9 @@ def test_the_update_for_the_care_of_address_of_ikev2_and_no_other_has_the_k_bit(
 
 
 @pytest.mark.req("MCOA-31", "REG-26", "SEC-19")
-@pytest.mark.parametrize(("respond", "command"), [(MOVES, commands.MoveIke), (CANNOT, commands.ReestablishIke)])
+@pytest.mark.parametrize(("respond", "command"), [(MOVES, commands.MoveIke), (CANNOT, commands.EstablishIke)])
 def test_when_its_link_is_lost_another_is_chosen_and_the_home_agent_asked_to_move(
-    respond: Callable[[BindingUpdate, Packet], Packet], command: type[commands.MoveIke | commands.ReestablishIke]
+    respond: Callable[[BindingUpdate, Packet], Packet], command: type[commands.MoveIke | commands.EstablishIke]
 ) -> None:
     world = start(respond)
     world.updates.clear()
@@ -125,5 +125,5 @@ def test_leaving_asks_for_nothing() -> None:
 def test_with_our_home_agent_the_ike_sa_is_established_anew() -> None:
     """It cannot move one without strongSwan: it says so, and everything else goes on."""
     world = start(None)
-    assert world.ike == [commands.ReestablishIke(world.links["ethernet"].address)]
+    assert world.ike == [commands.EstablishIke(world.links["ethernet"].address)]
     assert set(world.bindings()) == {1, 2, 3}

@@ -352,7 +352,7 @@ class World:
                     self._probe(probe)
                 case commands.CountTraffic() if self._has_traffic:  # or else it would only cost time
                     self.at(self.now, self._count)
-                case commands.MoveIke() | commands.ReestablishIke():
+                case commands.MoveIke() | commands.EstablishIke():
                     self.ike.append(command)
         self._watch()
 

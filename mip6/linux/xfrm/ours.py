@@ -1,13 +1,18 @@
 """The policies and states in the kernel that carry our tag."""
 
+import time
+from collections.abc import Mapping, Set
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from mip6.kernel import Operation, Put, Remove, Replace
-from mip6.linux.netlink import NETLINK_XFRM, Notifications
+from mip6.linux.netlink import NETLINK_XFRM, NetlinkError, Notifications
 from mip6.linux.xfrm.monitor import XfrmGroup
 from mip6.linux.xfrm.requests import Xfrm
 from mip6.linux.xfrm.structures import XfrmType
 from mip6.xfrm import REQIDS, STATIC_REQIDS, Migration, Policy, State
+
+_NEW_S = 10.0
 
 TaggedT = TypeVar("TaggedT", Policy, State)
 
@@ -49,6 +54,16 @@ class OurXfrm:
 
     def states(self) -> frozenset[State]:
         return frozenset(state for state in self._xfrm.states() if state.has_reqid(STATIC_REQIDS))
+
+    def sweep(self, known: Mapping[int, Set[int]]) -> None:
+        """Remove negotiated states that are none of those with these SPIs, by reqid; but not new ones, of which nobody
+        may have told yet.
+        """
+        for state, usage in self._xfrm.states().items():
+            is_left_over = state.spi and state.spi not in known.get(state.reqid, {state.spi})
+            if is_left_over and state.reqid not in STATIC_REQIDS and usage.added_at < time.time() - _NEW_S:
+                with suppress(NetlinkError):  # it may have gone by itself
+                    self._xfrm.remove_state(state.id)
 
     def perform(self, operation: Operation) -> None:
         """Raises NetlinkError when the kernel refuses, ValueError when what is to be put does not carry our tag."""

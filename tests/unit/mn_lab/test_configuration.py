@@ -21,7 +21,7 @@ def written(file: Path, text: str) -> Path:
 
 
 def test_the_agent_takes_its_configuration(tmp_path: Path) -> None:
-    file = written(tmp_path / "agent.toml", configuration.agent(LAYOUT, tmp_path, security.auth_option()))
+    file = written(tmp_path / "agent.toml", configuration.agent(LAYOUT, tmp_path, security.auth_option(tmp_path)))
     settings = mn_agent.config.read(file)
     assert (settings.home.address, settings.home.agent) == (HOME_ADDRESS, HOME_AGENT_ADDRESS)
     assert [(link.interface, link.name, link.kind) for link in settings.link] == [
@@ -33,7 +33,7 @@ def test_the_agent_takes_its_configuration(tmp_path: Path) -> None:
 
 
 def test_the_home_agent_takes_its_configuration(tmp_path: Path) -> None:
-    file = written(tmp_path / "home-agent.toml", configuration.home_agent(tmp_path, security.auth_option()))
+    file = written(tmp_path / "home-agent.toml", configuration.home_agent(tmp_path, security.auth_option(tmp_path)))
     settings = home_agent.config.read(file)
     assert settings.home_agent.address == HOME_AGENT_ADDRESS
     assert [node.home_address for node in settings.node] == [HOME_ADDRESS]
@@ -41,18 +41,21 @@ def test_the_home_agent_takes_its_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", security.MODES)
 def test_both_have_the_same_secrets(tmp_path: Path, mode: str) -> None:
-    made = security.MODES[mode]()
+    made = security.MODES[mode](tmp_path)
     agent = mn_agent.config.read(written(tmp_path / "a.toml", configuration.agent(LAYOUT, tmp_path, made)))
     (node,) = home_agent.config.read(written(tmp_path / "h.toml", configuration.home_agent(tmp_path, made))).node
     assert agent.security.value == mode
     assert agent.manual == node.manual
     if agent.authentication is not None:
         assert (agent.authentication.spi, agent.authentication.key) == (node.spi, node.key)
+    if agent.ikev2 is not None:
+        assert node.ikev2 is not None
+        assert agent.ikev2.secret == node.ikev2.secret
 
 
 def test_settings_can_be_laid_over() -> None:
     extra = '[links]\nprefer = ["lte"]\n[home]\nagent = "2001:db8::1"\n[[link]]\ninterface = "x*"\n'
-    document = tomllib.loads(configuration.agent(LAYOUT, Path("/lab"), security.auth_option(), extra))
+    document = tomllib.loads(configuration.agent(LAYOUT, Path("/lab"), security.auth_option(Path("/lab")), extra))
     assert document["links"] == {"prefer": ["lte"]}
     assert document["home"] == {"address": str(HOME_ADDRESS), "agent": "2001:db8::1"}
     assert document["link"] == [{"interface": "x*"}]

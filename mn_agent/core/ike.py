@@ -1,0 +1,130 @@
+"""The IKE SA with the home agent: whether it is there, and when and from where to make it anew (RFC 4877 section 7).
+
+IKEv2 runs from one care-of address (RFC 5648 section 9.1). While the IKE SA lives, a change of that address is a matter
+of registration: a Binding Update with the K bit. Here it is about the first one, and about those that are lost.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
+from math import inf
+
+from mip6.ike import Child, Connection, Lifetime, Mode, SharedKey, TrafficSelector
+from mip6.ike_sas import ChildSa, IkeSa
+from mip6.ipsec import Association, Use
+from mip6.kernel import host
+from mip6.wire.registry import NextHeader
+from mn_agent.core.settings import Settings
+
+CONNECTION, MOBILITY = "monami6", "mobility"
+"""What charon calls the connection, and the child that protects mobility messages."""
+CHILD_S, IKE_S, CHECK_S = 3600, 4 * 3600, 60
+"""When security associations are rekeyed, and after what silence to see whether the home agent has its IKE SA still."""
+TRY_S = 8.0
+"""How long charon has to establish an IKE SA."""
+FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 32.0
+"""After a try that failed: twice as long each time."""
+
+_UP = ("ESTABLISHED", "REKEYING", "REKEYED")
+_INSTALLED = ("INSTALLED", "REKEYING", "REKEYED")
+
+
+def connection(settings: Settings, care_of: IPv6Address) -> Connection:
+    """What charon has to know. Only we rekey: if both did, packets would be lost."""
+    ikev2, home = settings.ikev2, settings.home
+    assert ikev2 is not None
+    mobility = NextHeader.MOBILITY
+    child = Child(
+        name=MOBILITY,
+        mode=Mode.TRANSPORT_PROXY,
+        local=TrafficSelector(host(home.address), mobility),
+        remote=TrafficSelector(host(home.agent), mobility),
+        reqid=Association(home.address, home.agent).reqid(Use.MOBILITY),
+        lifetime=Lifetime(end_s=2 * CHILD_S, rekey_s=CHILD_S),
+    )
+    return Connection(
+        name=CONNECTION,
+        local_address=care_of,
+        remote_address=home.agent,
+        local_id=ikev2.identity,
+        remote_id=ikev2.home_agent_identity,
+        credential=SharedKey(ikev2.secret),
+        children=(child,),
+        rekey_s=IKE_S,
+        check_s=CHECK_S,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ike:
+    """What is known of our IKE SA, and what was tried."""
+
+    charon: bool = False
+    """Whether charon is there."""
+    sa: IkeSa | None = None
+    """What charon has, or had when it was there last."""
+    since_at: float = -inf
+    """Since when the IKE SA has been up."""
+    asked_from: IPv6Address | None = None
+    """The care-of address of the last try."""
+    asked_at: float = -inf
+    ended_at: float = inf
+    """When charon gave it up."""
+    tries: int = 0
+    """Since the IKE SA was up."""
+
+    @property
+    def child(self) -> ChildSa | None:
+        """The CHILD_SA that protects mobility messages, if it is installed."""
+        children = self.sa.children if self.sa is not None else ()
+        return next((one for one in children if one.name == MOBILITY and one.state in _INSTALLED), None)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether mobility messages can be protected: what was negotiated lives on without charon."""
+        return self.child is not None
+
+    @property
+    def care_of(self) -> IPv6Address | None:
+        """Where the IKE SA is."""
+        address = self.sa.local_address if self.sa is not None else None
+        return address if isinstance(address, IPv6Address) else None
+
+
+def looked(ike: Ike, sas: Iterable[IkeSa] | None, now: float) -> Ike:
+    """Charon was asked; None: it is not there."""
+    if sas is None:
+        return replace(ike, charon=False)
+    ours = [sa for sa in sas if sa.connection == CONNECTION and sa.state in _UP]
+    sa = max(ours, key=lambda sa: sa.unique_id, default=None)
+    seen = replace(ike, charon=True, sa=sa)
+    if not seen.is_ready:
+        return seen
+    return replace(seen, since_at=ike.since_at if ike.is_ready else now, tries=0, asked_from=None)
+
+
+def establish(ike: Ike, candidates: Sequence[IPv6Address], now: float) -> tuple[Ike, IPv6Address | None]:
+    """The care-of address from which to try now, if any. `candidates`: the best first; each gets its turn."""
+    if not candidates or now < due_at(ike, candidates):
+        return ike, None
+    care_of = candidates[ike.tries % len(candidates)]
+    return asked(ike, care_of, now), care_of
+
+
+def asked(ike: Ike, care_of: IPv6Address, now: float) -> Ike:
+    """It is tried."""
+    return replace(ike, sa=None, asked_from=care_of, asked_at=now, ended_at=inf, tries=ike.tries + 1)
+
+
+def ended(ike: Ike, now: float) -> Ike:
+    """The last try is over, well or not."""
+    return replace(ike, ended_at=min(ike.ended_at, now))
+
+
+def due_at(ike: Ike, candidates: Sequence[IPv6Address]) -> float:
+    """When to try next: at once from a new address when the one of the last try is no candidate any more."""
+    if not ike.charon or ike.is_ready or not candidates:
+        return inf
+    if ike.asked_from not in candidates:
+        return -inf
+    return min(ike.asked_at + TRY_S, ike.ended_at) + min(FIRST_PAUSE_S * 2.0 ** (ike.tries - 1), LAST_PAUSE_S)
