@@ -29,6 +29,7 @@ from home_agent.core.ike import connection_name, established
 from home_agent.core.responder import respond
 from home_agent.core.settings import Settings
 from home_agent.core.state import State
+from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive
 from mip6.relay import read_too_big
 from mip6.wire.errors import DecodeError
@@ -64,7 +65,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
         case IkeLooked(sas):
-            state = replace(state, sas=sas)
+            state, commands = _look(state, sas)
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -101,12 +102,25 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
     return state, commands
 
 
+def _look(state: State, sas: tuple[IkeSa, ...] | None) -> tuple[State, list[Command]]:
+    """A mobile node whose IKE SA is gone, but not what it negotiated, does not know: asked to refresh its bindings, it
+    finds out.
+    """
+    if sas is None:
+        return replace(state, sas=None), []
+    there = established(sas)
+    lost = [node for node in state.settings.node if connection_name(node) in state.established - there]
+    entries = [state.cache[node.home_address] for node in lost if node.home_address in state.cache]
+    requests = [Send(_refresh_request(state, entry, entry.bindings)) for entry in entries if entry.bindings]
+    return replace(state, sas=sas, established=there), [*requests]
+
+
 def _movable(state: State) -> Iterator[IPv6Address]:
     """Home addresses of the mobile nodes whose IKE SA we can move (RFC 6275 section 10.3.1)."""
     ikev2 = state.settings.ikev2
     if ikev2 is not None and ikev2.key_mobility and state.sas is not None:
-        there = established(state.sas)
-        yield from (node.home_address for node in state.settings.node if connection_name(node) in there)
+        nodes = state.settings.node
+        yield from (node.home_address for node in nodes if connection_name(node) in state.established)
 
 
 def _drop(state: State, reason: str, reply: Packet | IcmpError | None, now: float) -> tuple[State, list[Command]]:

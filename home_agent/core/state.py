@@ -31,6 +31,8 @@ class State:
     uplink: Uplink | None = None
     sas: tuple[IkeSa, ...] | None = None
     """What charon has; None while it is not there."""
+    established: frozenset[str] = frozenset()
+    """Its connections that have an IKE SA, or had when it was there last."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -368,7 +368,7 @@ def _ike_due_at(state: State) -> float:
     if state.settings.security is not Security.IKEV2 or state.registration.leaving:
         return inf
     if _is_unheard(state):
-        return state.ike.asked_at + ike.TRY_S
+        return ike.unheard_at(state.ike)
     return ike.due_at(state.ike, _ike_candidates(state))
 
 
@@ -385,7 +385,7 @@ def _establish(state: State, now: float) -> tuple[State, list[Command]]:
     if _is_unheard(state):
         if not candidates:
             return state, []
-        state = replace(state, ike=replace(state.ike, sa=None, asked_from=None))
+        state = replace(state, ike=ike.unheard(state.ike))
     asked, care_of = ike.establish(state.ike, candidates, now)
     return replace(state, ike=asked), [EstablishIke(care_of)] if care_of is not None else []
 
@@ -425,10 +425,13 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
             state = replace(state, registration=registered)
             if isinstance(result, Problem):
                 return _ignore(state, result.value, None, now)
+            state = replace(state, ike=replace(state.ike, unheard=0))
             return replace(state, probing=probing.heard(state.probing, packet.destination, now)), []
         case BindingRefreshRequest(options):
             bids = {option.bid for option in options if isinstance(option, BindingIdentifier)}
-            return replace(state, registration=bindings.refresh(state.registration, bids, now)), []
+            # The home agent may have lost its IKE SA: the answer to an update with the K bit tells
+            registered = replace(bindings.refresh(state.registration, bids, now), endpoint=None)
+            return replace(state, registration=registered), []
     return _ignore(state, f"{type(message).__name__} is not expected", None, now)
 
 

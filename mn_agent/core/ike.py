@@ -23,6 +23,7 @@ CHILD_S, IKE_S, CHECK_S = 3600, 4 * 3600, 60
 TRY_S = 8.0
 """How long charon has to establish an IKE SA."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 32.0
+LONGEST_SILENCE_S = 300.0
 """After a try that failed: twice as long each time."""
 
 _UP = ("ESTABLISHED", "REKEYING", "REKEYED")
@@ -72,6 +73,8 @@ class Ike:
     """When charon gave it up."""
     tries: int = 0
     """Since the IKE SA was up."""
+    unheard: int = 0
+    """How often it was made anew because nothing that it protected was answered."""
 
     @property
     def child(self) -> ChildSa | None:
@@ -107,13 +110,24 @@ def establish(ike: Ike, candidates: Sequence[IPv6Address], now: float) -> tuple[
     """The care-of address from which to try now, if any. `candidates`: the best first; each gets its turn."""
     if not candidates or now < due_at(ike, candidates):
         return ike, None
-    care_of = candidates[ike.tries % len(candidates)]
+    next_place = candidates.index(ike.asked_from) + 1 if ike.asked_from in candidates else 0
+    care_of = candidates[next_place % len(candidates)]
     return asked(ike, care_of, now), care_of
 
 
 def asked(ike: Ike, care_of: IPv6Address, now: float) -> Ike:
     """It is tried."""
     return replace(ike, sa=None, asked_from=care_of, asked_at=now, ended_at=inf, tries=ike.tries + 1)
+
+
+def unheard(ike: Ike) -> Ike:
+    """Nothing that it protects is answered: it does not count any more."""
+    return replace(ike, sa=None, asked_from=None, unheard=ike.unheard + 1)
+
+
+def unheard_at(ike: Ike) -> float:
+    """When silence is a reason to make it anew."""
+    return ike.asked_at + min(TRY_S * 2.0**ike.unheard, LONGEST_SILENCE_S)
 
 
 def ended(ike: Ike, now: float) -> Ike:

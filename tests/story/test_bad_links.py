@@ -163,7 +163,7 @@ def moody(world: World, bad: float) -> Callable[[BindingUpdate, Packet], Packet 
             return answer(update, packet, status, sequence=corrected)
         if mood < 0.7:
             return answer(update, packet, with_identifiers=False)
-        world._home_agent(PacketReceived(packet))
+        world.home_agent_hears(PacketReceived(packet))
         return None
 
     return respond

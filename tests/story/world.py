@@ -146,6 +146,10 @@ class World:
     """When the agent was killed."""
     ike: list[commands.Command] = field(default_factory=list)
     """What was to become of the IKE SA."""
+    ike_moves: list[IPv6Address] = field(default_factory=list)
+    """Where the home agent's charon was told to find it."""
+    charon: Callable[[commands.MoveIke | commands.EstablishIke], None] | None = None
+    """The mobile node's; None: there is none."""
     probes: list[float] = field(default_factory=list)
     """When the mobile node sent a probe."""
     watchers: list[Callable[[], None]] = field(default_factory=list)
@@ -168,7 +172,7 @@ class World:
             key_mobility=self.key_mobility,
         )
         self.ha = ha.start(self.home_agent, {}, epoch_offset_s=EPOCH_S + self.home_agent_clock_s)
-        self._home_agent(ha_events.UplinkChanged(Uplink(9, 1500)))
+        self.home_agent_hears(ha_events.UplinkChanged(Uplink(9, 1500)))
 
     # what a story does
 
@@ -239,7 +243,7 @@ class World:
     def restart_home_agent(self, *, remembers: bool) -> None:
         cache = self.ha.cache if remembers else {}
         self.ha = ha.start(self.home_agent, cache, epoch_offset_s=EPOCH_S + self.home_agent_clock_s)
-        self._home_agent(ha_events.UplinkChanged(Uplink(9, 1500)))
+        self.home_agent_hears(ha_events.UplinkChanged(Uplink(9, 1500)))
 
     # what a story looks at
 
@@ -264,6 +268,10 @@ class World:
         """The outer destination of the home agent's packets."""
         entry = self.ha.cache.get(HOME)
         return entry.preferred.care_of if entry and entry.bindings else None
+
+    def reaches(self, care_of: IPv6Address) -> bool:
+        """Whether packets from this address reach the home agent."""
+        return self._link(care_of) is not None
 
     def flows(self) -> bool:
         """Whether a packet sent now would arrive, in both directions."""
@@ -336,7 +344,7 @@ class World:
         if mn.deadline(self.mn, self.now) <= self.now:
             self.mobile_node(events.Tick())
         if ha.deadline(self.ha) <= self.now:
-            self._home_agent(ha_events.Tick())
+            self.home_agent_hears(ha_events.Tick())
 
     def mobile_node(self, event: events.Event) -> None:
         self.mn, todo = mn.step(self.mn, event, self.now)
@@ -354,14 +362,19 @@ class World:
                     self.at(self.now, self._count)
                 case commands.MoveIke() | commands.EstablishIke():
                     self.ike.append(command)
+                    if self.charon is not None:
+                        self.charon(command)
         self._watch()
 
-    def _home_agent(self, event: ha_events.Event) -> None:
+    def home_agent_hears(self, event: ha_events.Event) -> None:
         self.ha, todo = ha.step(self.ha, event, self.now)
         ha_kernel(self.ha)
         for command in todo:
-            if isinstance(command, ha_events.Send):
-                self._answer(command.packet)
+            match command:
+                case ha_events.Send(packet):
+                    self._answer(packet)
+                case ha_events.MoveIke(_, care_of):
+                    self.ike_moves.append(care_of)
         self._watch()
 
     def _answer(self, packet: Packet) -> None:
@@ -387,7 +400,7 @@ class World:
         source = packet.home_address or packet.source
         summed = replace(packet, data=with_checksum(packet.data, source, packet.destination))
         if self.respond is None:
-            self._home_agent(ha_events.PacketReceived(summed))
+            self.home_agent_hears(ha_events.PacketReceived(summed))
             return
         message = decode(packet.data)
         assert isinstance(message, BindingUpdate)
