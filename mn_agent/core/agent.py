@@ -367,9 +367,10 @@ def _ike_candidates(state: State) -> list[IPv6Address]:
 def _ike_due_at(state: State) -> float:
     if state.settings.security is not Security.IKEV2 or state.registration.leaving:
         return inf
-    if _is_unheard(state):
-        return ike.unheard_at(state.ike)
-    return ike.due_at(state.ike, _ike_candidates(state))
+    candidates = _ike_candidates(state)
+    if not candidates:
+        return inf
+    return ike.unheard_at(state.ike) if _is_unheard(state) else ike.due_at(state.ike, candidates)
 
 
 def _is_unheard(state: State) -> bool:
@@ -381,13 +382,10 @@ def _is_unheard(state: State) -> bool:
 def _establish(state: State, now: float) -> tuple[State, list[Command]]:
     if now < _ike_due_at(state):
         return state, []
-    candidates = _ike_candidates(state)
     if _is_unheard(state):
-        if not candidates:
-            return state, []
         state = replace(state, ike=ike.unheard(state.ike))
-    asked, care_of = ike.establish(state.ike, candidates, now)
-    return replace(state, ike=asked), [EstablishIke(care_of)] if care_of is not None else []
+    care_of = ike.next_care_of(state.ike, _ike_candidates(state))
+    return replace(state, ike=ike.asked(state.ike, care_of, now)), [EstablishIke(care_of)]
 
 
 def _ike(before: State, after: State) -> list[Command]:

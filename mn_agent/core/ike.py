@@ -106,13 +106,10 @@ def looked(ike: Ike, sas: Iterable[IkeSa] | None, now: float) -> Ike:
     return replace(seen, since_at=ike.since_at if ike.is_ready else now, tries=0, asked_from=None)
 
 
-def establish(ike: Ike, candidates: Sequence[IPv6Address], now: float) -> tuple[Ike, IPv6Address | None]:
-    """The care-of address from which to try now, if any. `candidates`: the best first; each gets its turn."""
-    if not candidates or now < due_at(ike, candidates):
-        return ike, None
-    next_place = candidates.index(ike.asked_from) + 1 if ike.asked_from in candidates else 0
-    care_of = candidates[next_place % len(candidates)]
-    return asked(ike, care_of, now), care_of
+def next_care_of(ike: Ike, candidates: Sequence[IPv6Address]) -> IPv6Address:
+    """From where to try next. `candidates`: at least one, the best first; each gets its turn."""
+    place = candidates.index(ike.asked_from) + 1 if ike.asked_from in candidates else 0
+    return candidates[place % len(candidates)]
 
 
 def asked(ike: Ike, care_of: IPv6Address, now: float) -> Ike:
@@ -137,7 +134,7 @@ def ended(ike: Ike, now: float) -> Ike:
 
 def due_at(ike: Ike, candidates: Sequence[IPv6Address]) -> float:
     """When to try next: at once from a new address when the one of the last try is no candidate any more."""
-    if not ike.charon or ike.is_ready or not candidates:
+    if not ike.charon or ike.is_ready:
         return inf
     if ike.asked_from not in candidates:
         return -inf

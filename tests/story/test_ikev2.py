@@ -22,6 +22,7 @@ from tests.story.world import (
     AGENT,
     HOME,
     IDENTITY,
+    NODE,
     World,
     acknowledgements,
     mobile_node_settings,
@@ -39,7 +40,9 @@ SETTINGS = replace(
 def home_agent(**changes: object) -> HomeAgentSettings:
     own = HomeAgent(address=AGENT, prefixes=(IPv6Network("2001:db8:f00::/48"),))
     node = Node(name="laptop", identity=IDENTITY, home_address=HOME, ikev2=NodeIkev2(secret=SECRET))
-    return HomeAgentSettings(home_agent=own, ikev2=Ikev2(identity="ha.example.org", **changes), node=(node,))  # type: ignore[arg-type]
+    ours = Ikev2(identity="ha.example.org", **changes)  # type: ignore[arg-type]
+    other = replace(NODE, name="other", identity="other@example.org", home_address=HOME + 1)
+    return HomeAgentSettings(home_agent=own, ikev2=ours, node=(node, other))
 
 
 def ike_sa(care_of: IPv6Address, *children: ChildSa, number: int = 1, name: str = ike.CONNECTION) -> IkeSa:
