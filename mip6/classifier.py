@@ -2,10 +2,10 @@
 
 The first flow in the order of priorities that matches has the packet (RFC 6089 section 5.3.6). Selectors become
 elements of verdict maps, which nftables looks up at once, ranges included. What one map holds must not overlap, and
-speaks of the same fields; so there are a few maps, looked up one after the other: as many as there are kinds of flows,
-and more only for flows that overlap. A small map costs more than its elements as rules, so rules it is. Both ends use
-this, each from its own side: selectors are written as the home agent sees packets to the mobile node, and the mobile
-node mirrors them (RFC 6088 section 3).
+speaks of the same fields, with ranges or without; so there are a few maps, looked up one after the other: as many as
+there are kinds of flows, and more only for flows that overlap. A small map costs more than its elements as rules, so
+rules it is. Both ends use this, each from its own side: selectors are written as the home agent sees packets to the
+mobile node, and the mobile node mirrors them (RFC 6088 section 3).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,8 +23,10 @@ Interval: TypeAlias = tuple[int, int]
 """The first and the last number."""
 
 MOST_RULES = 16
-"""Of one layer: a rule takes 15 to 20 ns, a lookup in a map up to 300, and a map of addresses 300 KiB of the kernel's
-memory, however little it holds."""
+"""Of a layer with ranges: a rule takes 15 to 20 ns, a lookup in a map of ranges up to 300, and such a map of addresses
+takes 300 KiB of the kernel's memory, however little it holds."""
+MOST_EXACT_RULES = 3
+"""Of one without: a lookup in such a map takes 50 ns."""
 
 _ESP, _AH = PROTOCOLS["esp"], PROTOCOLS["ah"]
 
@@ -133,11 +135,18 @@ class Layer:
     packet is looked up. Once `layers` has given it, it stays as it is.
     """
 
-    def __init__(self, key: Key, fields: tuple[Field, ...], condition: str) -> None:
+    def __init__(self, key: Key, fields: tuple[Field, ...], condition: str, *, exact: bool) -> None:
+        """`exact`: without ranges, so that nftables has a hash for them."""
         self.key = key
         self.fields = fields
         self.condition = condition
+        self.exact = exact
         self.chains: dict[Box, str] = {}
+
+    def is_like(self, other: "Layer") -> bool:
+        """Whether they could be one if nothing overlaps."""
+        mine, others = ((one.key, one.fields, one.condition, one.exact) for one in (self, other))
+        return mine == others
 
 
 def layers(flows: Iterable[Flow]) -> list[Layer]:
@@ -150,10 +159,12 @@ def layers(flows: Iterable[Flow]) -> list[Layer]:
         first = 1 + max((place for place, layer in enumerate(found) if _any_overlap(layer.chains, boxes)), default=-1)
         for box in boxes:
             key = _key(flow.selector, box)
-            kind = key, tuple(field for field in key.value if field.of(box) != field.everything), condition
-            layer = next((one for one in found[first:] if (one.key, one.fields, one.condition) == kind), None)
+            fields = tuple(field for field in key.value if field.of(box) != field.everything)
+            exact = bool(fields) and all(field.of(box)[0] == field.of(box)[1] for field in fields)
+            new = Layer(key, fields, condition, exact=exact)
+            layer = next((one for one in found[first:] if one.is_like(new)), None)
             if layer is None:
-                layer = Layer(*kind)
+                layer = new
                 found.append(layer)
             layer.chains[box] = flow.chain
     return found
@@ -180,14 +191,15 @@ def lookup(found: Sequence[Layer], prefix: str) -> Lookup:
     if any(_HAS_PORTS in layer.condition for layer in found):
         sets["with_ports"], elements["with_ports"] = Set("set", "type inet_proto;"), frozenset(WITH_PORTS)
     for place, layer in enumerate(found):
-        if len(layer.chains) <= MOST_RULES:
+        if len(layer.chains) <= (MOST_EXACT_RULES if layer.exact else MOST_RULES):
             to_mobile_node += _rules(layer, _TO_MOBILE_NODE)
             from_mobile_node += _rules(layer, _FROM_MOBILE_NODE)
             continue
-        fields = _most_telling_first(layer)
+        fields, flags = (layer.fields, "") if layer.exact else (_most_telling_first(layer), " flags interval;")
         # A map of this name always has this type
-        name = "_".join([prefix, str(place), layer.key.name.lower(), *(field.name for field in fields)])
-        sets[name] = Set("map", f"typeof {_joined(fields, _TO_MOBILE_NODE)} : verdict; flags interval;")
+        kind = "exact" if layer.exact else "range"
+        name = "_".join([prefix, str(place), kind, layer.key.name.lower(), *(field.name for field in fields)])
+        sets[name] = Set("map", f"typeof {_joined(fields, _TO_MOBILE_NODE)} : verdict;{flags}")
         elements[name] = {
             " . ".join(field.spell(field.of(box)) for field in fields): f"goto {chain}"
             for box, chain in layer.chains.items()
@@ -204,10 +216,10 @@ def _rules(layer: Layer, expression: Callable[[Field], str]) -> Iterator[str]:
         yield f"{said}{layer.condition}goto {chain}"
 
 
-def _most_telling_first(layer: Layer) -> list[Field]:
-    """The fields of a map. nftables looks at one after the other, and keeps a list of what fits so far: that should be
-    short from the beginning. A map of one field is another thing to nftables, and has trouble with ranges that touch;
-    so there is a second one even if it says nothing.
+def _most_telling_first(layer: Layer) -> Sequence[Field]:
+    """The fields of a map with ranges. nftables looks at one after the other, and keeps a list of what fits so far: it
+    should be short from the beginning. A map of one field is another thing to nftables, and has trouble with ranges
+    that touch; so there is a second one even if it says nothing.
     """
     silent = [field for field in layer.key.value if field not in layer.fields]
     fields = [*layer.fields, *silent[: max(0, 2 - len(layer.fields))]]

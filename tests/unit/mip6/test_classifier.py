@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mip6.classifier import MOST_RULES, Flow, Key, Layer, layers, lookup
+from mip6.classifier import MOST_EXACT_RULES, MOST_RULES, Flow, Key, Layer, layers, lookup
 from mip6.table import Set
 from mip6.wire.traffic_selectors import Ipv6Selector, Span
 from tests.unit.mip6.packets import WITH_PORTS, Sample, samples, selectors, selects
@@ -140,17 +140,28 @@ def test_the_mobile_node_looks_from_the_other_side() -> None:
     )
 
 
-def test_more_than_a_few_are_a_map() -> None:
-    few = lookup(layers(Flow(f"f{port}", udp(source_port=Span.only(port))) for port in range(MOST_RULES)), "x")
-    assert (len(few.to_mobile_node), few.sets) == (MOST_RULES, {})
-    flows = [Flow(f"f{port}", udp(source_port=Span(port, port))) for port in range(MOST_RULES)]
-    found = lookup(layers([*flows, Flow("more", udp(source_port=Span(100, 199)))]), "x")
-    (name,) = found.sets
-    assert found.sets[name] == Set("map", "typeof th sport . meta l4proto : verdict; flags interval;")
-    assert len(found.elements[name]) == MOST_RULES + 1
-    assert ("100-199 . 17", "goto more") in found.elements[name].items()  # type: ignore[union-attr]
-    assert found.to_mobile_node == (f"th sport . meta l4proto vmap @{name}",)
-    assert found.from_mobile_node == (f"th dport . meta l4proto vmap @{name}",)
+def test_a_few_are_rules() -> None:
+    found = lookup(layers(Flow(f"f{port}", udp(source_port=Span.only(port))) for port in range(MOST_EXACT_RULES)), "x")
+    assert (len(found.to_mobile_node), found.sets) == (MOST_EXACT_RULES, {})
+    found = lookup(layers(Flow(f"f{n}", Ipv6Selector(source=network(n))) for n in range(MOST_RULES)), "x")
+    assert (len(found.to_mobile_node), found.sets) == (MOST_RULES, {})
+
+
+def test_more_are_a_map_and_those_with_ranges_one_of_their_own() -> None:
+    flows = [Flow(f"f{port}", udp(source_port=Span.only(port))) for port in range(MOST_EXACT_RULES + 1)]
+    ranges = [Flow(f"r{n}", udp(source_port=Span(100 * n, 100 * n + 7))) for n in range(1, MOST_RULES + 2)]
+    found = lookup(layers([*flows, *ranges]), "x")
+    exact, ranged = sorted(found.sets)
+    assert found.sets[exact] == Set("map", "typeof meta l4proto . th sport : verdict;")
+    assert dict(found.elements[exact]) == {f"17 . {n}": f"goto f{n}" for n in range(len(flows))}  # type: ignore[arg-type]
+    assert found.sets[ranged] == Set("map", "typeof th sport . meta l4proto : verdict; flags interval;")
+    expected = {f"{100 * n}-{100 * n + 7} . 17": f"goto r{n}" for n in range(1, MOST_RULES + 2)}
+    assert dict(found.elements[ranged]) == expected  # type: ignore[arg-type]
+    assert found.to_mobile_node == (f"meta l4proto . th sport vmap @{exact}", f"th sport . meta l4proto vmap @{ranged}")
+    assert found.from_mobile_node == (
+        f"meta l4proto . th dport vmap @{exact}",
+        f"th dport . meta l4proto vmap @{ranged}",
+    )
 
 
 def definition(*selectors: Ipv6Selector) -> str:
@@ -160,13 +171,15 @@ def definition(*selectors: Ipv6Selector) -> str:
     return found.sets[name].definition
 
 
-def test_a_map_begins_with_what_tells_its_elements_apart() -> None:
+def test_a_map_with_ranges_begins_with_what_tells_its_elements_apart() -> None:
     ports = (Ipv6Selector(source=network(1), source_port=Span.only(port)) for port in range(99))
     assert definition(*ports) == "typeof th sport . ip6 saddr : verdict; flags interval;"
     networks = (Ipv6Selector(source=network(n), source_port=Span.only(443)) for n in range(99))
     assert definition(*networks) == "typeof ip6 saddr . th sport : verdict; flags interval;"
 
 
-def test_a_map_has_at_least_two_fields() -> None:
-    networks = (Ipv6Selector(source=network(n)) for n in range(99))
-    assert definition(*networks) == "typeof ip6 saddr . ip6 daddr : verdict; flags interval;"
+def test_a_map_with_ranges_has_at_least_two_fields() -> None:
+    assert definition(*(Ipv6Selector(source=network(n)) for n in range(99))) == (
+        "typeof ip6 saddr . ip6 daddr : verdict; flags interval;"
+    )
+    assert definition(*(Ipv6Selector(source_port=Span.only(n)) for n in range(99))) == "typeof th sport : verdict;"
