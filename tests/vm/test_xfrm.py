@@ -512,6 +512,20 @@ def test_route_optimization_puts_home_address_option_and_routing_header_on_the_w
         assert str(HOME) in back[0]
 
 
+def test_esp_is_inside_of_what_route_optimization_adds(nodes: tuple[Node, Node]) -> None:
+    """As RFC 3776 section 3.1 has it for Binding Updates; policies and states go by the home address."""
+    mobile, agent = nodes
+    ends = Endpoints(HOME, HOME_AGENT)
+    for node in nodes:
+        is_mobile = node is mobile
+        protect(node, Template(protocol=Protocol.ESP, mode=Mode.TRANSPORT, reqid=REQID), ends, is_mobile=is_mobile)
+        optimize(node, CARE_OF, is_mobile=is_mobile)
+    with mobile.captured("a1", 1) as there, agent.captured("b1", 1) as back:
+        assert mobile.answered(1, HOME, HOME_AGENT) == 1
+    assert re.search(rf"{CARE_OF} > {HOME_AGENT}: DSTOPT .*homeaddr: {HOME}.*ESP\(spi=0x00000200,seq=0x1\)", there[0])
+    assert re.search(rf"{HOME_AGENT} > {CARE_OF}: RT6 .*{HOME}.*ESP\(spi=0x00000201,seq=0x1\)", back[0])
+
+
 # The reconciler
 
 

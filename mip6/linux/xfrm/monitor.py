@@ -52,11 +52,7 @@ _EXPIRE = struct.Struct("=224sB7x")
 
 
 class XfrmMonitor:
-    """A socket on which the kernel announces changes, asks for states and tells that states expire.
-
-    While somebody listens to the group ACQUIRE the kernel waits for the state that it has asked for; otherwise it
-    refuses the packet at once.
-    """
+    """A socket on which the kernel announces changes, asks for states and tells that states expire."""
 
     def __init__(self, groups: XfrmGroup) -> None:
         """Raises OSError without the privilege, or when the kernel has no XFRM."""
