@@ -153,6 +153,7 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
             version=version("monami6"),
             pid=os.getpid(),
             counters=self.counters(),
+            usages=self.usages(),
         )
 
 

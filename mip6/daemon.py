@@ -34,7 +34,7 @@ from mip6.table import Counter
 from mip6.wire.checksum import with_checksum
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
 from mip6.wire.registry import IcmpType
-from mip6.xfrm import Migration
+from mip6.xfrm import Migration, State, Usage
 
 RETRY_S = 1.0
 """How long after the operating system refused something it is asked again."""
@@ -215,6 +215,12 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         """Of the kernel; none without it."""
         with suppress(OSError):
             return self._reconciler.counters() if self._reconciler else {}
+        return {}
+
+    def usages(self) -> Mapping[State, Usage]:
+        """Of the security associations; none without the kernel."""
+        with suppress(OSError):
+            return self._reconciler.usages() if self._reconciler else {}
         return {}
 
     def watch(self, fileno: int, callback: Callable[[], None]) -> None:

@@ -262,6 +262,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
             version=version("monami6"),
             pid=os.getpid(),
             counters=self.counters(),
+            usages=self.usages(),
         )
 
     async def _interfaces(self, arguments: Mapping[str, Any]) -> object:

@@ -10,7 +10,7 @@ from home_agent.core.status import SCHEMA, BindingStatus, FlowStatus, NodeStatus
 from monami6.answers import decode
 from monami6.tables import BAD, DOUBTFUL, GOOD, QUIET, cell, console, notes, table
 from monami6.times import since, until
-from monami6.wording import traffic
+from monami6.wording import association, traffic
 
 
 def show(answer: bytes) -> None:
@@ -22,6 +22,12 @@ def show(answer: bytes) -> None:
     if status.nodes:
         screen.print()
         screen.print(_nodes(status))
+    for node in status.nodes:
+        if node.security != "auth-option":
+            screen.print()
+            screen.print(_protection(node))
+        for one in node.associations:
+            screen.print(association(one, status.at))
     for node in status.nodes:
         if node.flows:
             screen.print()
@@ -51,6 +57,14 @@ def _nodes(status: Status) -> Table:
         for binding in node.bindings:
             drawn.add_row(_binding(binding), binding.care_of_address, _times(binding, status.at))
     return drawn
+
+
+def _protection(node: NodeStatus) -> Text:
+    ike = {None: "", True: ", IKE SA established", False: ", no IKE SA"}[node.ike_sa]
+    style = BAD if node.ike_sa is False else QUIET
+    return Text.assemble(
+        "Messages of ", (node.name, "bold"), f" are protected by IPsec ({node.security})", (ike, style)
+    )
 
 
 def _show_flow(screen: Console, node: NodeStatus, flow: FlowStatus) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from mn_agent.core.status import SCHEMA, FlowStatus, LinkStatus, PathStatus, Status
+from mn_agent.core.status import SCHEMA, FlowStatus, IkeStatus, LinkStatus, PathStatus, Status
 from monami6.answers import decode
 from monami6.tables import BAD, DOUBTFUL, GOOD, QUIET, cell, console, notes, table
 from monami6.times import since, until
 from monami6.whereabouts import pinned, place
-from monami6.wording import bound, is_refused
+from monami6.wording import association, bound, is_refused
 
 _STYLES = {"registered": GOOD, "refused": BAD, "unusable": BAD, "no link": BAD}
 """Of states; all others are on their way from one to another."""
@@ -26,7 +26,11 @@ _WITH_HOME_AGENT = {
 _ADDRESS_WIDTH = 32
 """At least; an address is never folded, for somebody wants to copy it."""
 
-_SECURITY = {"auth-option": "authenticated by a shared key (RFC 4285)"}
+_SECURITY = {
+    "auth-option": "authenticated by a shared key (RFC 4285)",
+    "manual": "protected by IPsec with keys that never change",
+    "ikev2": "protected by IPsec, with keys from IKEv2",
+}
 
 
 def show(answer: bytes) -> None:
@@ -65,6 +69,17 @@ def _traffic(status: Status) -> Iterator[Text]:
     yield place("IKEv2 care-of address", _only(ike.link), ike.why, when=since(ike.since, now))
     if ike.pinned is not None:
         yield pinned(ike.pinned, ike=True)
+    if ike.strongswan is not None:
+        yield _ike_sa(ike, now)
+    yield from (Text(association(one, now)) for one in status.associations)
+
+
+def _ike_sa(ike: IkeStatus, now: float) -> Text:
+    if ike.sa is None:
+        return Text(f"  no IKE SA{'' if ike.strongswan else ': strongSwan is not there'}", style=BAD)
+    there = ("" if ike.strongswan else "; strongSwan is not there", DOUBTFUL)
+    address = ike.sa.care_of_address or "an unknown address"
+    return Text.assemble(f"  IKE SA at {address} {since(ike.sa.since, now)}", there)
 
 
 def _only(link: str | None) -> list[str]:

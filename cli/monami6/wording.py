@@ -1,6 +1,12 @@
 """What several commands say in the same words: amounts, and whether the home agent binds a flow."""
 
 import shlex
+from typing import TYPE_CHECKING
+
+from monami6.times import since
+
+if TYPE_CHECKING:
+    from mip6.association_status import AssociationStatus
 
 _UNITS = ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"))
 
@@ -29,6 +35,13 @@ def octets(number: int) -> str:
 def traffic(packets: int, size: int) -> str:
     """`120 packets, 34.6 kB`."""
     return f"{count(packets, 'packet')}, {octets(size)}" if packets else "nothing"
+
+
+def association(one: "AssociationStatus", now: float) -> str:
+    """A security association, on a line of its own."""
+    dropped = ((one.replays, "replay"), (one.failures, "forged packet"))
+    lost = "".join(f"; {count(number, noun)} dropped" for number, noun in dropped if number)
+    return f"  ESP {one.direction:4} {one.spi} {since(one.since, now)}: {traffic(one.packets, one.octets)}{lost}"
 
 
 def bound(state: str) -> str:

@@ -1,30 +1,40 @@
 """The home agent's state as people see it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from home_agent.core.cache import CacheEntry
+from home_agent.core.ike import connection_name
 from home_agent.core.kernel import STATIC_COUNTERS, counter_name
 from home_agent.core.settings import Node
 from home_agent.core.state import State
 from home_agent.core.status import BindingStatus, FlowStatus, NodeStatus, Status
+from mip6.associations import associations
+from mip6.ipsec import Association
 from mip6.spelling import spell
 from mip6.table import Counter
+from mip6.xfrm import State as XfrmState
+from mip6.xfrm import Usage
 
 
 def status(
-    state: State, now: float, *, unix_time: float, version: str, pid: int, counters: Mapping[str, Counter]
+    state: State,
+    now: float,
+    *,
+    unix_time: float,
+    version: str,
+    pid: int,
+    counters: Mapping[str, Counter],
+    usages: Mapping[XfrmState, Usage] = MappingProxyType({}),
 ) -> Status:
-    """`unix_time`: what the wall clock says at `now`. `counters`: of the kernel."""
+    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`: of the kernel."""
     offset_s = unix_time - now
     dropped = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
     return Status(
         address=str(state.settings.home_agent.address),
         prefixes=[str(prefix) for prefix in state.settings.home_agent.prefixes],
         interface=state.uplink.index if state.uplink else None,
-        nodes=[
-            _node(place, node, state.cache.get(node.home_address), offset_s, counters)
-            for place, node in enumerate(state.settings.node)
-        ],
+        nodes=[_node(state, place, node, offset_s, counters, usages) for place, node in enumerate(state.settings.node)],
         troubles=dict(state.troubles),
         counters={**dropped, **state.dropped},
         version=version,
@@ -34,13 +44,22 @@ def status(
 
 
 def _node(
-    place: int, node: Node, entry: CacheEntry | None, offset_s: float, counters: Mapping[str, Counter]
+    state: State,
+    place: int,
+    node: Node,
+    offset_s: float,
+    counters: Mapping[str, Counter],
+    usages: Mapping[XfrmState, Usage],
 ) -> NodeStatus:
+    entry = state.cache.get(node.home_address)
     bindings = sorted(entry.bindings.items()) if entry else []
     return NodeStatus(
         name=node.name,
         identity=node.identity,
         home_address=str(node.home_address),
+        security=node.security,
+        ike_sa=connection_name(node) in state.established if node.ikev2 and state.sas is not None else None,
+        associations=associations(Association(node.home_address, state.settings.home_agent.address, place), usages),
         bindings=[
             BindingStatus(
                 bid=bid or None,

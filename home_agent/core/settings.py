@@ -69,6 +69,13 @@ class Node:
     def is_ipsec(self) -> bool:
         return self.manual is not None or self.ikev2 is not None
 
+    @property
+    def security(self) -> str:
+        """As the mobile node's status calls it."""
+        if self.ikev2 is not None:
+            return "ikev2"
+        return "auth-option" if self.manual is None else "manual"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from mip6.association_status import AssociationStatus
+
 SCHEMA = 1
 
 
@@ -38,6 +40,12 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     identity: str
     home_address: str
+    security: str
+    """How its messages are protected: auth-option, manual, ikev2."""
+    ike_sa: bool | None
+    """Whether strongSwan has an IKE SA with it; None when it needs none, or that is unknown."""
+    associations: list[AssociationStatus]
+    """Those of IPsec that protect its messages."""
     bindings: list[BindingStatus]
     flows: list[FlowStatus]
 

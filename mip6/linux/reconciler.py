@@ -24,7 +24,7 @@ from mip6.linux.netlink import (
 from mip6.linux.nftables import Nftables, NftablesError
 from mip6.linux.xfrm.ours import OurXfrm
 from mip6.table import Counter, Table
-from mip6.xfrm import Migration, Policy, State, StateId
+from mip6.xfrm import Migration, Policy, State, StateId, Usage
 
 NFTABLES_GROUP = 1 << (7 - 1)
 
@@ -169,6 +169,10 @@ class Reconciler:
 
     def _aimed(self, state: State) -> State:
         return replace(state, care_of=self._aims.get(state.id, state.care_of))
+
+    def usages(self) -> dict[State, Usage]:
+        """What the states of IPsec did that carry our tag, those that the key management made among them."""
+        return self._xfrm.usages() if self._xfrm is not None else {}
 
     def counters(self) -> dict[str, Counter]:
         """The named counters of our table."""

@@ -2,23 +2,29 @@
 
 from collections.abc import Iterator, Mapping
 from math import inf
+from types import MappingProxyType
 
+from mip6.associations import associations
 from mip6.spelling import spell
 from mip6.table import Counter
 from mip6.wire.registry import Status as Code
+from mip6.xfrm import State as XfrmState
+from mip6.xfrm import Usage
 from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.changes import flow_status_text, status_text
 from mn_agent.core.flows import chain_name, selectors
-from mn_agent.core.kernel import STATIC_COUNTERS, counter_name
+from mn_agent.core.kernel import STATIC_COUNTERS, association, counter_name
 from mn_agent.core.links import Link
 from mn_agent.core.policy import Choice
 from mn_agent.core.policy_file import FlowRule
 from mn_agent.core.probing import Path
+from mn_agent.core.settings import Security
 from mn_agent.core.state import State
 from mn_agent.core.status import (
     DefaultTraffic,
     FlowStatus,
+    IkeSaStatus,
     IkeStatus,
     LinkStatus,
     PathStatus,
@@ -31,9 +37,16 @@ _HOLDS = (EntryState.REGISTERED, EntryState.UPDATING)
 
 
 def status(
-    state: State, now: float, *, unix_time: float, version: str, pid: int, counters: Mapping[str, Counter]
+    state: State,
+    now: float,
+    *,
+    unix_time: float,
+    version: str,
+    pid: int,
+    counters: Mapping[str, Counter],
+    usages: Mapping[XfrmState, Usage] = MappingProxyType({}),
 ) -> Status:
-    """`unix_time`: what the wall clock says at `now`. `counters`: of the kernel."""
+    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`: of the kernel."""
     offset_s = unix_time - now
     seen = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
     return Status(
@@ -46,6 +59,7 @@ def status(
         default=_default(state, offset_s, counters),
         flows=[_flow(state, place, rule, offset_s, counters) for place, rule in enumerate(state.flows.policy.flow)],
         ike=_ike(state, offset_s),
+        associations=associations(association(state.settings), usages),
         links=[_link(state, link, offset_s, counters) for link in state.links.values()],
         clock_offset_s=_clock_offset_s(state, offset_s),
         troubles=dict(state.troubles),
@@ -81,7 +95,14 @@ def _ike(state: State, offset_s: float) -> IkeStatus:
         since=choice.since_at + offset_s if choice else None,
         why=choice.why if choice else "no link is registered",
         pinned=state.pins.ike,
+        strongswan=state.ike.charon if state.settings.security is Security.IKEV2 else None,
+        sa=_ike_sa(state, offset_s) if state.ike.is_ready else None,
     )
+
+
+def _ike_sa(state: State, offset_s: float) -> IkeSaStatus:
+    care_of = state.ike.care_of
+    return IkeSaStatus(care_of_address=str(care_of) if care_of else None, since=state.ike.since_at + offset_s)
 
 
 def _flow(state: State, place: int, rule: FlowRule, offset_s: float, counters: Mapping[str, Counter]) -> FlowStatus:

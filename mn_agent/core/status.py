@@ -6,6 +6,8 @@ Instants are Unix times in seconds, None where there is none.
 
 import msgspec
 
+from mip6.association_status import AssociationStatus
+
 SCHEMA = 1
 EXPLANATION_SCHEMA = 1
 
@@ -98,6 +100,13 @@ class FlowStatus(msgspec.Struct, frozen=True, kw_only=True):
     received: dict[str, Traffic]
 
 
+class IkeSaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The IKE SA with the home agent, as strongSwan has it."""
+
+    care_of_address: str | None
+    since: float
+
+
 class IkeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The one care-of address for IKEv2 (RFC 5648 section 9.1)."""
 
@@ -106,6 +115,10 @@ class IkeStatus(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None
     why: str
     pinned: str | None
+    strongswan: bool | None
+    """Whether it is there; None when it is not asked for."""
+    sa: IkeSaStatus | None
+    """None: there is none that protects our messages."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +134,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     default: DefaultTraffic
     flows: list[FlowStatus]
     ike: IkeStatus
+    associations: list[AssociationStatus]
+    """Those of IPsec that protect the messages to and from the home agent."""
     links: list[LinkStatus]
     clock_offset_s: float | None
     """The home agent's time of day less ours, as far as its answers tell; None before the first."""

@@ -10,7 +10,7 @@ from mip6.linux.netlink import NETLINK_XFRM, NetlinkError, Notifications
 from mip6.linux.xfrm.monitor import XfrmGroup
 from mip6.linux.xfrm.requests import Xfrm
 from mip6.linux.xfrm.structures import XfrmType
-from mip6.xfrm import REQIDS, STATIC_REQIDS, Migration, Policy, State
+from mip6.xfrm import REQIDS, STATIC_REQIDS, Migration, Policy, State, Usage
 
 _NEW_S = 10.0
 
@@ -54,6 +54,10 @@ class OurXfrm:
 
     def states(self) -> frozenset[State]:
         return frozenset(state for state in self._xfrm.states() if state.has_reqid(STATIC_REQIDS))
+
+    def usages(self) -> dict[State, Usage]:
+        """What all states did that carry our tag, whoever made them."""
+        return {state: usage for state, usage in self._xfrm.states().items() if state.has_reqid(REQIDS)}
 
     def sweep(self, known: Mapping[int, Set[int]]) -> None:
         """Remove negotiated states that are none of those with these SPIs, by reqid; but not new ones, of which nobody

@@ -13,6 +13,7 @@ import msgspec
 from home_agent.core.status import BindingStatus, NodeStatus
 from home_agent.core.status import FlowStatus as BoundFlow
 from home_agent.core.status import Status as HomeAgentStatus
+from mip6.association_status import AssociationStatus
 from mn_agent.core.status import (
     DefaultTraffic,
     Explanation,
@@ -134,6 +135,8 @@ def ike(**changes: Any) -> IkeStatus:
         "since": NOW - 300,
         "why": "it is the steadiest",
         "pinned": None,
+        "strongswan": None,
+        "sa": None,
     }
     return IkeStatus(**usual | changes)
 
@@ -148,6 +151,7 @@ def status(**changes: Any) -> Status:
         "policy": "prefer-wired",
         "flows": [],
         "ike": ike(),
+        "associations": [],
         "default": default(),
         "links": [link()],
         "clock_offset_s": 0.02,
@@ -199,13 +203,38 @@ def bound_flow(fid: int = 1, **changes: Any) -> BoundFlow:
     return BoundFlow(**usual | changes)
 
 
+def association(**changes: Any) -> AssociationStatus:
+    usual: dict[str, Any] = {
+        "direction": "up",
+        "spi": "0xc330fd07",
+        "since": NOW - 300,
+        "packets": 5,
+        "octets": 440,
+        "replays": 0,
+        "failures": 0,
+    }
+    return AssociationStatus(**usual | changes)
+
+
+def node_status(**changes: Any) -> NodeStatus:
+    usual: dict[str, Any] = {
+        "name": "laptop",
+        "identity": "laptop@example.org",
+        "home_address": "2001:db8:aaaa::100",
+        "security": "auth-option",
+        "ike_sa": None,
+        "associations": [],
+        "bindings": [],
+        "flows": [],
+    }
+    return NodeStatus(**usual | changes)
+
+
 def home_agent_status(**changes: Any) -> HomeAgentStatus:
     binding = BindingStatus(
         bid=1, care_of_address="2001:db8:1::10", priority=2, since=NOW - 300, until=NOW + 240, preferred=True
     )
-    laptop = NodeStatus(
-        name="laptop", identity="laptop@example.org", home_address="2001:db8:aaaa::100", bindings=[binding], flows=[]
-    )
+    laptop = node_status(bindings=[binding])
     usual: dict[str, Any] = {
         "address": "2001:db8:f::2",
         "prefixes": ["2001:db8:aaaa::/48"],

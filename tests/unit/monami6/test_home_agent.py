@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from home_agent.__main__ import main
 from home_agent.core.status import BindingStatus, FlowStatus, NodeStatus
 from monami6.exits import FAILED, NOT_RUNNING
-from tests.unit.monami6.fake import NOW, FakeDaemon, bound_flow, home_agent_status, result
+from tests.unit.monami6.fake import NOW, FakeDaemon, association, bound_flow, home_agent_status, node_status, result
 
 Run = Callable[..., Result]
 
@@ -50,8 +50,8 @@ def test_a_node_without_bindings_and_one_without_identifiers(socket_path: Path) 
         bid=None, care_of_address="2001:db8:2::10", priority=None, since=NOW, until=NOW + 60, preferred=False
     )
     nodes = [
-        NodeStatus(name="away", identity="a@example.org", home_address="2001:db8:aaaa::1", bindings=[], flows=[]),
-        NodeStatus(name="old", identity="o@example.org", home_address="2001:db8:aaaa::2", bindings=[plain], flows=[]),
+        node_status(name="away", home_address="2001:db8:aaaa::1"),
+        node_status(name="old", home_address="2001:db8:aaaa::2", bindings=[plain]),
     ]
     text = shown(socket_path, nodes=nodes)
     assert "not registered" in text
@@ -67,8 +67,7 @@ def node(*flows: FlowStatus, **changes: Any) -> NodeStatus:
         )
         for bid in (1, 2)
     ]
-    usual = {"name": "laptop", "identity": "l@example.org", "home_address": "2001:db8:aaaa::1", "bindings": bindings}
-    return NodeStatus(**usual | changes, flows=list(flows))
+    return node_status(**{"bindings": bindings, **changes}, flows=list(flows))
 
 
 def test_flows_are_told_with_their_bindings_and_what_went_there(socket_path: Path) -> None:
@@ -133,11 +132,23 @@ def test_troubles_and_drops_by_reason(socket_path: Path) -> None:
     assert "tunnelled" not in text
 
 
+def test_how_messages_are_protected_is_told_of_each_node(socket_path: Path) -> None:
+    with_sa = node_status(security="ikev2", ike_sa=True, associations=[association(), association(direction="down")])
+    text = shown(socket_path, nodes=[with_sa, node_status(name="old", security="manual")])
+    assert "Messages of laptop are protected by IPsec (ikev2), IKE SA established\n" in text
+    assert "  ESP up   0xc330fd07 since 13:58:12, 5 min: 5 packets, 440 B\n" in text
+    assert "  ESP down 0xc330fd07" in text
+    assert "Messages of old are protected by IPsec (manual)\n" in text
+    assert "no IKE SA" in shown(socket_path, nodes=[node_status(security="ikev2", ike_sa=False)])
+
+
 def test_it_fits_80_columns(socket_path: Path) -> None:
     binding = BindingStatus(
         bid=65535, care_of_address=LONG, priority=127, since=NOW - 90000, until=NOW + 90000, preferred=True
     )
-    node = NodeStatus(name="laptop", identity="laptop@example.org", home_address=LONG, bindings=[binding], flows=[])
+    node = node_status(
+        home_address=LONG, bindings=[binding], security="ikev2", ike_sa=False, associations=[association(replays=3)]
+    )
     lines = shown(socket_path, nodes=[node]).splitlines()
     assert max(map(len, lines)) <= 80
     assert sum(LONG in line for line in lines) == 2

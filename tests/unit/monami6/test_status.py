@@ -8,9 +8,20 @@ import pytest
 from click.testing import Result
 from msgspec.structs import replace
 
-from mn_agent.core.status import PathStatus
+from mn_agent.core.status import IkeSaStatus, PathStatus
 from monami6.exits import FAILED, NOT_RUNNING, TIMED_OUT
-from tests.unit.monami6.fake import NOW, FakeDaemon, flow, ike, link, refusal, registered, result, status
+from tests.unit.monami6.fake import (
+    NOW,
+    FakeDaemon,
+    association,
+    flow,
+    ike,
+    link,
+    refusal,
+    registered,
+    result,
+    status,
+)
 from tests.unit.monami6.fake import default as default_traffic
 
 Run = Callable[..., Result]
@@ -161,6 +172,27 @@ def test_ikev2_may_be_pinned_or_have_no_link(run: Run, socket_path: Path) -> Non
     nothing = ike(link=None, care_of_address=None, since=None, why="no link is registered")
     text = shown(run, socket_path, ike=nothing)
     assert "IKEv2 care-of address: carried by no link: no link is registered" in text
+
+
+def test_with_ikev2_the_ike_sa_and_what_it_protects_is_told(run: Run, socket_path: Path) -> None:
+    sa = IkeSaStatus(care_of_address="2001:db8:1::10", since=NOW - 300)
+    dropped = association(direction="down", replays=1, failures=2)
+    text = shown(
+        run, socket_path, security="ikev2", ike=ike(strongswan=True, sa=sa), associations=[association(), dropped]
+    )
+    assert "protected by IPsec, with keys from IKEv2" in text
+    assert "  IKE SA at 2001:db8:1::10 since 13:58:12, 5 min\n" in text
+    assert "  ESP up   0xc330fd07 since 13:58:12, 5 min: 5 packets, 440 B\n" in text
+    assert "  ESP down 0xc330fd07" in text
+    assert "1 replay dropped; 2 forged packets dropped" in " ".join(text.split())
+
+
+def test_what_ikev2_lacks_is_told(run: Run, socket_path: Path) -> None:
+    assert "  no IKE SA\n" in shown(run, socket_path, security="ikev2", ike=ike(strongswan=True))
+    assert "no IKE SA: strongSwan is not there" in shown(run, socket_path, ike=ike(strongswan=False))
+    sa = IkeSaStatus(care_of_address=None, since=NOW - 300)
+    text = shown(run, socket_path, ike=ike(strongswan=False, sa=sa))
+    assert "IKE SA at an unknown address since 13:58:12, 5 min; strongSwan is not there" in text
 
 
 PATH = PathStatus(state="alive", rtt_ms=12.34, jitter_ms=None, loss=None)
