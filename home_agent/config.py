@@ -36,7 +36,12 @@ def _check(path: Path, settings: Settings, node: Node, where: Where) -> None:
         raise fault(path, (*where, missing), ": is missing; give spi and key, [node.ikev2], or [node.manual]")
     if node.manual is not None:
         check_static_keys(path, node.manual, (*where, "manual"))
+        taken = [other.manual.up.spi for other in settings.node[:place] if other.manual is not None]
+        if node.manual.up.spi in taken:
+            raise fault(path, (*where, "manual", "up", "spi"), f" = {node.manual.up.spi}: another node has it already")
     if node.ikev2 is not None and settings.ikev2 is None:
         raise fault(path, (*where, "ikev2"), ": needs [ikev2] with the home agent's own identity")
+    if node.ikev2 is not None and node.ikev2.secret is None and not (settings.ikev2 and settings.ikev2.certificates):
+        raise fault(path, (*where, "ikev2", "secret"), ": is missing, and there are no [ikev2.certificates]")
     if node.home_address == settings.home_agent.address:
         raise fault(path, (*where, "home_address"), f' = "{node.home_address}": is the home agent\'s own address')

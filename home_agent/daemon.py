@@ -154,6 +154,7 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
             pid=os.getpid(),
             counters=self.counters(),
             usages=self.usages(),
+            dropped=self.dropped(),
         )
 
 

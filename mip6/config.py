@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mip6.form import Choice, Range, Spelled
+from mip6.form import Choice, Contents, Range, Spelled
 from mip6.ipsec import ENCRYPTION_KEY_OCTETS, INTEGRITY_KEY_OCTETS, StaticPair
 
 _T = TypeVar("_T")
@@ -128,6 +128,9 @@ class _Reader:
     def value(self, hint: Any, value: object, where: Where) -> Any:
         plain, limits = _strip(hint)
         spelled = _spelled(hint)
+        contents = _contents(hint)
+        if contents is not None:
+            return self._read(contents, value, where)
         if spelled is None and is_dataclass(plain):
             return self.table(plain, value, where)  # type: ignore[arg-type]
         if get_origin(plain) is tuple:
@@ -139,6 +142,18 @@ class _Reader:
         if any(not limit.allows(converted) for limit in limits):
             raise _wrong(hint, value, where)
         return converted
+
+    def _read(self, contents: Contents, value: object, where: Where) -> bytes:
+        """What is in the file."""
+        if not isinstance(value, str):
+            raise _WrongError(_Fault(where, f" = {_show(value)}: must be {contents}"))
+        file = self._directory / value
+        try:
+            if contents.secret and file.stat().st_mode & 0o077:
+                raise _WrongError(_Fault(where, f" = {_show(value)}: others may read it: chmod 600 {file}"))
+            return file.read_bytes()
+        except OSError as error:
+            raise _WrongError(_Fault(where, f" = {_show(value)}: {error.strerror}")) from None
 
     def _sequence(self, element: Any, value: object, where: Where) -> tuple[Any, ...]:
         """A list; a value that is alone needs no brackets."""
@@ -163,7 +178,8 @@ class _Reader:
         """A secret may stand in a file of its own: `key_file` instead of `key`."""
         merged = dict(table)
         faults: list[_Fault] = []
-        for name in [name for name, hint in hints.items() if _strip(hint)[0] is bytes]:
+        secrets = [name for name, hint in hints.items() if _strip(hint)[0] is bytes and _contents(hint) is None]
+        for name in secrets:
             file = merged.pop(f"{name}_file", None)
             if file is None:
                 continue
@@ -233,9 +249,15 @@ def _spelled(hint: Any) -> Spelled | None:
     return next((note for note in getattr(hint, "__metadata__", ()) if isinstance(note, Spelled)), None)
 
 
+def _contents(hint: Any) -> Contents | None:
+    """Whether the value is what is in a file."""
+    return next((note for note in getattr(hint, "__metadata__", ()) if isinstance(note, Contents)), None)
+
+
 def _form(hint: Any) -> str:
     """The right form, in words."""
-    notes = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, str | Range | Choice | Spelled)]
+    kinds = str | Range | Choice | Spelled | Contents
+    notes = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, kinds)]
     if notes:
         return str(notes[0])
     if spelled := _spelled(hint):

@@ -44,8 +44,20 @@ class Spelled:
         return self.what
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is in the file that TOML names, relative to the configuration file. `secret`: nobody else may read it."""
+
+    secret: bool = False
+
+    def __str__(self) -> str:
+        return "the name of a file"
+
+
 SPI = Range(256, 0xFFFFFFFF, "a whole number")
 """Security parameter indices (RFC 4285 section 5.1)."""
 
 Identity: TypeAlias = Annotated[str, 'a network access identifier, such as "laptop@example.org"']
+Certificate: TypeAlias = Annotated[bytes, Contents()]
+PrivateKey: TypeAlias = Annotated[bytes, Contents(secret=True)]
 Key: TypeAlias = Annotated[bytes, "a secret of 16 to 64 octets as hexadecimal digits"]

@@ -12,6 +12,8 @@ from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
 from typing import TypeAlias
 
+from mip6.form import Certificate, PrivateKey
+
 Value: TypeAlias = "str | bytes | list[str] | list[bytes] | dict[str, Value]"
 Section: TypeAlias = dict[str, Value]
 """A vici message, or a part of one. In what charon says, values are text."""
@@ -85,13 +87,13 @@ class SharedKey:
     key: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """X.509, each as PEM or DER. The peer's certificate must be issued by one of `authorities`."""
+    """X.509, each as PEM or DER. The peer's certificate must be issued by `authority`."""
 
-    own: bytes
-    private_key: bytes = field(repr=False)
-    authorities: tuple[bytes, ...]
+    own: Certificate
+    private_key: PrivateKey = field(repr=False)
+    authority: Certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +139,10 @@ def loading(connection: Connection) -> list[Request]:
             credentials = [Request("load-shared", shared)]
             local: Section = {"auth": "psk"}
             remote: Section = {"auth": "psk"}
-        case Certificates(own, private_key, authorities):
+        case Certificates(own=own, private_key=private_key, authority=authority):
             credentials = [Request("load-key", {"type": "any", "data": private_key})]
             local = {"auth": "pubkey", "certs": [own]}
-            remote = {"auth": "pubkey", "cacerts": list(authorities)}
+            remote = {"auth": "pubkey", "cacerts": [authority]}
     body: Section = {
         "version": "2",
         "local_addrs": [str(connection.local_address)],

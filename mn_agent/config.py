@@ -22,6 +22,8 @@ def read(path: Path) -> Settings:
         table = getattr(settings, name)
         if table is not None and "@" not in table.identity:
             raise fault(path, (name, "identity"), f' = "{table.identity}": must look like "laptop@example.org"')
+    if settings.ikev2 is not None and (settings.ikev2.secret is None) == (settings.ikev2.certificates is None):
+        raise fault(path, ("ikev2",), ": must have a secret, or [ikev2.certificates], and not both")
     if settings.manual is not None:
         check_static_keys(path, settings.manual, ("manual",))
     return settings

@@ -263,6 +263,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
             pid=os.getpid(),
             counters=self.counters(),
             usages=self.usages(),
+            dropped=self.dropped(),
         )
 
     async def _interfaces(self, arguments: Mapping[str, Any]) -> object:

@@ -49,6 +49,25 @@ def registration(patient: Patient) -> Finding:
     return problem(f"the home agent has not accepted a registration{why}", told[0] if told else hint)
 
 
+def ike(patient: Patient) -> Finding:
+    """Whether strongSwan has negotiated keys with the home agent's."""
+    told = patient.status["ike"]
+    if patient.security != "ikev2":
+        return ok("no keys are negotiated: IKEv2 is not asked for")
+    if not told["strongswan"]:
+        return problem(
+            "strongSwan is not there to negotiate keys",
+            "apt install charon-systemd strongswan-swanctl; systemctl start strongswan; is [ikev2] vici its socket?",
+        )
+    if told["sa"] is None:
+        why = patient.status["troubles"].get("IKE", "no IKE SA is established")
+        return problem(
+            f"{why}: no message can be protected",
+            "secret and identities must be the same here and at the home agent; see journalctl -u strongswan at both",
+        )
+    return ok(f"an IKE SA is established at {told['sa']['care_of_address']}")
+
+
 def troubles(patient: Patient) -> Finding:
     """What the operating system does not let the agent do."""
     found: Mapping[str, str] = patient.status["troubles"]
@@ -109,6 +128,7 @@ def _system_view() -> dict[str, set[str]]:
 CHECKS = (
     Check("agent", running),
     Check("registration", registration),
+    Check("IKE", ike),
     Check("troubles", troubles),
     Check("interfaces", interfaces),
 )

@@ -37,8 +37,9 @@ def secrets(patient: Patient) -> Finding:
 
 
 def _key_file(config_path: Path) -> Path:
-    authentication = tomllib.loads(config_path.read_text())["authentication"]
-    return config_path.parent / authentication["key_file"] if "key_file" in authentication else config_path
+    document = tomllib.loads(config_path.read_text())
+    files = [document.get("authentication", {}).get("key_file"), document.get("ikev2", {}).get("secret_file")]
+    return next((config_path.parent / file for file in files if file is not None), config_path)
 
 
 def state_directory(patient: Patient) -> Finding:

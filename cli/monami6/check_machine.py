@@ -101,12 +101,18 @@ def ipv6(_patient: Patient) -> Finding:
     return ok("IPv6 is on")
 
 
-def ipsec(_patient: Patient) -> Finding:
-    """For information only: nothing here needs it yet."""
+def ipsec(patient: Patient) -> Finding:
+    """Needed if IPsec protects the messages; otherwise it is for information only."""
     missing = [name for name in ("IPV6_MIP6", "INET6_ESP") if not _is_built(name)]
-    if missing:
-        return ok(f"the kernel has no {' and no '.join(missing)}: needed only to protect traffic by IPsec")
-    return ok("the kernel could protect traffic by IPsec (IPV6_MIP6, INET6_ESP)")
+    if not missing:
+        return ok("the kernel can protect messages by IPsec (IPV6_MIP6, INET6_ESP)")
+    lacks = f"the kernel has no {' and no '.join(missing)}"
+    if patient.security == "auth-option":
+        return ok(f"{lacks}: needed only to protect messages by IPsec")
+    return problem(
+        f"{lacks}: messages cannot be protected by IPsec",
+        "run a kernel that has them (Debian's have), or use [authentication] at both ends",
+    )
 
 
 def _is_built(option: str) -> bool:

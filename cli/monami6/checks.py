@@ -78,6 +78,8 @@ class Configuration(NamedTuple):
 
     home_agent: str
     state_file: Path
+    security: str
+    """auth-option, manual or ikev2."""
 
 
 class Patient:
@@ -96,7 +98,7 @@ class Patient:
             settings = config.read(self.config_path)
         except ConfigError as error:
             return error
-        return Configuration(str(settings.home.agent), Path(settings.paths.state))
+        return Configuration(str(settings.home.agent), Path(settings.paths.state), settings.security.value)
 
     @property
     def valid_configuration(self) -> Configuration:
@@ -132,6 +134,13 @@ class Patient:
         if isinstance(self.answer, Failure):
             return self.valid_configuration.home_agent
         return str(self.answer["home_agent"])
+
+    @property
+    def security(self) -> str:
+        """How messages are protected, as the agent or else the configuration says."""
+        if isinstance(self.answer, Failure):
+            return self.valid_configuration.security
+        return str(self.answer["security"])
 
     @cached_property
     def features(self) -> Mapping[str, str | None]:

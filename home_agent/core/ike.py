@@ -6,8 +6,8 @@ traffic selectors, and they have a reqid of their own.
 
 from collections.abc import Iterator
 
-from home_agent.core.settings import Node, Settings
-from mip6.ike import Child, Connection, Lifetime, Mode, SharedKey, TrafficSelector
+from home_agent.core.settings import Ikev2, Node, NodeIkev2, Settings
+from mip6.ike import Certificates, Child, Connection, Lifetime, Mode, SharedKey, TrafficSelector
 from mip6.ike_sas import IkeSa
 from mip6.ipsec import Association, Use
 from mip6.kernel import host
@@ -47,11 +47,18 @@ def connections(settings: Settings) -> Iterator[Connection]:
                 remote_address=None,
                 local_id=settings.ikev2.identity,
                 remote_id=node.identity,
-                credential=SharedKey(node.ikev2.secret),
+                credential=_credential(settings.ikev2, node.ikev2),
                 children=(child,),
                 rekey_s=None,
                 check_s=CHECK_S,
             )
+
+
+def _credential(ours: Ikev2, its: NodeIkev2) -> SharedKey | Certificates:
+    if its.secret is not None:
+        return SharedKey(its.secret)
+    assert ours.certificates is not None
+    return ours.certificates
 
 
 def established(sas: tuple[IkeSa, ...]) -> frozenset[str]:

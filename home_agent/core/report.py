@@ -26,17 +26,18 @@ def status(
     pid: int,
     counters: Mapping[str, Counter],
     usages: Mapping[XfrmState, Usage] = MappingProxyType({}),
+    dropped: Mapping[str, int] = MappingProxyType({}),
 ) -> Status:
-    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`: of the kernel."""
+    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`, `dropped`: of the kernel."""
     offset_s = unix_time - now
-    dropped = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
+    seen = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
     return Status(
         address=str(state.settings.home_agent.address),
         prefixes=[str(prefix) for prefix in state.settings.home_agent.prefixes],
         interface=state.uplink.index if state.uplink else None,
         nodes=[_node(state, place, node, offset_s, counters, usages) for place, node in enumerate(state.settings.node)],
         troubles=dict(state.troubles),
-        counters={**dropped, **state.dropped},
+        counters={**seen, **dropped, **state.dropped},
         version=version,
         pid=pid,
         at=unix_time,

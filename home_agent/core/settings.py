@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Range
+from mip6.ike import Certificates
 from mip6.ipsec import StaticPair
 
 SLOTS = 8
@@ -37,6 +38,8 @@ class Ikev2:
 
     identity: str
     """Ours, such as "ha.example.org"."""
+    certificates: Certificates | None = None
+    """For mobile nodes that share no secret with us."""
     vici: str = "/run/charon.vici"
     """Where strongSwan's charon is reached."""
     key_mobility: bool = True
@@ -47,8 +50,8 @@ class Ikev2:
 class NodeIkev2:
     """What a mobile node needs for that."""
 
-    secret: Key
-    """Shared with it."""
+    secret: Key | None = None
+    """Shared with it; None: it has a certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

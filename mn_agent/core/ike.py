@@ -34,6 +34,7 @@ def connection(settings: Settings, care_of: IPv6Address) -> Connection:
     """What charon has to know. Only we rekey: if both did, packets would be lost."""
     ikev2, home = settings.ikev2, settings.home
     assert ikev2 is not None
+    credential = ikev2.certificates or SharedKey(ikev2.secret or b"")
     mobility = NextHeader.MOBILITY
     child = Child(
         name=MOBILITY,
@@ -49,7 +50,7 @@ def connection(settings: Settings, care_of: IPv6Address) -> Connection:
         remote_address=home.agent,
         local_id=ikev2.identity,
         remote_id=ikev2.home_agent_identity,
-        credential=SharedKey(ikev2.secret),
+        credential=credential,
         children=(child,),
         rekey_s=IKE_S,
         check_s=CHECK_S,

@@ -45,8 +45,9 @@ def status(
     pid: int,
     counters: Mapping[str, Counter],
     usages: Mapping[XfrmState, Usage] = MappingProxyType({}),
+    dropped: Mapping[str, int] = MappingProxyType({}),
 ) -> Status:
-    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`: of the kernel."""
+    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`, `dropped`: of the kernel."""
     offset_s = unix_time - now
     seen = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
     return Status(
@@ -63,7 +64,7 @@ def status(
         links=[_link(state, link, offset_s, counters) for link in state.links.values()],
         clock_offset_s=_clock_offset_s(state, offset_s),
         troubles=dict(state.troubles),
-        counters={**seen, **state.ignored},
+        counters={**seen, **dropped, **state.ignored},
         version=version,
         pid=pid,
         at=unix_time,

@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Range
+from mip6.ike import Certificates
 from mip6.ipsec import StaticPair
 
 
@@ -32,8 +33,10 @@ class Ikev2:
 
     identity: Identity
     home_agent_identity: str
-    secret: Key
+    secret: Key | None = None
     """Shared with the home agent."""
+    certificates: Certificates | None = None
+    """Exactly one of these two has to be there."""
     vici: str = "/run/charon.vici"
     """Where strongSwan's charon is reached."""
 

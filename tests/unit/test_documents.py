@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from home_agent.__main__ import main as monami6_ha
 from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.config import parse
+from mip6.ike import Certificates
 from mn_agent.core.policy_file import FlowRule, Policy, Ranking
 from mn_agent.core.settings import Settings as AgentSettings
 from monami6.__main__ import main as monami6
@@ -49,6 +50,8 @@ def keys(kind: type[Any]) -> Iterator[str]:
     for field in fields(kind):
         hint = get_type_hints(kind)[field.name]
         hint = get_args(hint)[0] if get_args(hint) else hint
+        if hint is Certificates:
+            continue  # an example of them names files that are not there
         if is_dataclass(hint):
             yield from keys(hint)  # type: ignore[arg-type]
         else:

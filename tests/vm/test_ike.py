@@ -482,7 +482,7 @@ class Authority:
         authority = ("-CA", "authority.pem", "-CAkey", "authority.key")
         self._make(name, "-x509", *authority, "-addext", f"subjectAltName={alternative_name}")
         own, key, root = (self._directory / file for file in (f"{name}.pem", f"{name}.key", "authority.pem"))
-        return Certificates(own.read_bytes(), key.read_bytes(), (root.read_bytes(),))
+        return Certificates(own=own.read_bytes(), private_key=key.read_bytes(), authority=root.read_bytes())
 
     def _make(self, name: str, *arguments: str) -> None:
         files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")

@@ -1,5 +1,6 @@
 """Configuration files: what is wrong, where, and how it should be."""
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from home_agent import config as home_agent_config
 from mip6.config import ConfigError, line_numbers, load, parse
 from mip6.form import Choice, Key, Range, Spelled
+from mip6.ike import Certificates
 from mn_agent import config as agent_config
+from mn_agent.core.settings import Settings as AgentSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +220,85 @@ class TestAgent:
             self.read(tmp_path, AGENT.replace("laptop@example.org", "laptop"))
 
 
+HEX = "00" * 32
+STATIC = f"""
+[{{0}}.up]
+spi = 256
+encryption_key = "{KEY}"
+integrity_key = "{HEX}"
+[{{0}}.down]
+spi = 257
+encryption_key = "{KEY}"
+integrity_key = "{HEX}"
+"""
+HOME = AGENT[: AGENT.index("[authentication]")]
+IKEV2 = f"""
+[ikev2]
+identity = "laptop@example.org"
+home_agent_identity = "ha.example.org"
+secret = "{KEY}"
+"""
+CERTIFICATES = """
+[ikev2.certificates]
+own = "laptop.pem"
+private_key = "laptop.key"
+authority = "ca.pem"
+"""
+
+
+class TestSecurity:
+    """How messages are protected, in either file."""
+
+    def read(self, tmp_path: Path, text: str, mode: int = 0o600) -> AgentSettings:
+        path = tmp_path / "agent.toml"
+        path.write_text(text)
+        path.chmod(mode)
+        for name, permissions in (("laptop.pem", 0o644), ("laptop.key", 0o600), ("ca.pem", 0o644)):
+            (tmp_path / name).write_text(name)
+            (tmp_path / name).chmod(permissions)
+        return agent_config.read(path)
+
+    @pytest.mark.parametrize(
+        ("text", "mode"),
+        [(AGENT, "auth-option"), (HOME + STATIC.format("manual"), "manual"), (HOME + IKEV2, "ikev2")],
+    )
+    def test_the_table_that_is_there_says_which(self, tmp_path: Path, text: str, mode: str) -> None:
+        assert self.read(tmp_path, text).security.value == mode
+
+    def test_certificates_are_read_from_their_files(self, tmp_path: Path) -> None:
+        settings = self.read(tmp_path, HOME + IKEV2.replace(f'secret = "{KEY}"', "") + CERTIFICATES)
+        assert settings.ikev2 is not None
+        assert settings.ikev2.certificates == Certificates(
+            own=b"laptop.pem", private_key=b"laptop.key", authority=b"ca.pem"
+        )
+        assert "laptop.key" not in repr(settings)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (HOME, "agent.toml: there must be .ikev2., .manual. or .authentication."),
+            (AGENT + IKEV2, "authentication: there is .ikev2. already; messages are protected in one way"),
+            (HOME + IKEV2.replace("laptop@", "laptop "), 'ikev2.identity = "laptop example.org": must look like'),
+            (HOME + IKEV2 + CERTIFICATES, "ikev2: must have a secret, or .ikev2.certificates., and not both"),
+            (HOME + IKEV2.replace(f'secret = "{KEY}"', ""), "ikev2: must have a secret, or"),
+            (HOME + IKEV2 + CERTIFICATES.replace("ca.pem", "no.pem"), 'authority = "no.pem": No such file'),
+            (HOME + IKEV2 + CERTIFICATES.replace('"ca.pem"', "3"), "authority = 3: must be the name of a file"),
+            (HOME + STATIC.format("manual").replace(HEX, KEY), "manual.up.integrity_key: must be 32 octets"),
+            (HOME + STATIC.format("manual").replace(f'"{KEY}"', f'"{KEY}00"'), "encryption_key: must be 16, 24 or 32"),
+        ],
+    )
+    def test_what_cannot_be(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            self.read(tmp_path, text)
+
+    def test_keys_that_others_may_read_are_none(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="manual: others may read these keys: chmod 600 the file"):
+            self.read(tmp_path, HOME + STATIC.format("manual"), 0o640)
+        text = HOME + IKEV2.replace(f'secret = "{KEY}"', "") + CERTIFICATES.replace("laptop.key", "laptop.pem")
+        with pytest.raises(ConfigError, match='private_key = "laptop.pem": others may read it: chmod 600'):
+            self.read(tmp_path, text)
+
+
 class TestHomeAgent:
     """The home agent's file."""
 
@@ -243,6 +325,41 @@ class TestHomeAgent:
     def test_what_cannot_be(self, tmp_path: Path, old: str, new: str, message: str) -> None:
         with pytest.raises(ConfigError, match=message):
             self.read(tmp_path, HOME_AGENT.replace(old, new, 1))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (STATIC.format("node.manual"), "node.1..spi: there is manual already; messages are protected in one way"),
+            ('[node.ikev2]\nsecret = "' + KEY + '"\n', "node.1..spi: there is ikev2 already"),
+        ],
+    )
+    def test_a_node_is_protected_in_one_way(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            self.read(tmp_path, HOME_AGENT + text)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "node.1..spi: is missing; give spi and key, .node.ikev2., or .node.manual."),
+            ("spi = 256", "node.1..key: is missing"),
+            ("[node.ikev2]", "node.1..ikev2: needs .ikev2. with the home agent's own identity"),
+            (
+                '[node.ikev2]\n[ikev2]\nidentity = "ha.example.org"',
+                "node.1..ikev2.secret: is missing, and there are no .ikev2.certificates.",
+            ),
+        ],
+    )
+    def test_what_a_node_lacks(self, tmp_path: Path, text: str, message: str) -> None:
+        start = re.sub(r"^(spi|key) = .*\n", "", HOME_AGENT, flags=re.MULTILINE)
+        with pytest.raises(ConfigError, match=message):
+            self.read(tmp_path, start + text)
+
+    def test_two_nodes_have_no_spi_in_common(self, tmp_path: Path) -> None:
+        start = re.sub(r"^(spi|key) = .*\n", "", HOME_AGENT, flags=re.MULTILINE) + STATIC.format("node.manual")
+        other = '[[node]]\nname = "b"\nidentity = "b@example.org"\nhome_address = "2001:db8:f00::200"\n'
+        (tmp_path / "home-agent.toml").touch(0o600)
+        with pytest.raises(ConfigError, match="node.2..manual.up.spi = 256: another node has it already"):
+            self.read(tmp_path, start + other + STATIC.format("node.manual"))
 
     @pytest.mark.parametrize("key", ["name", "identity", "home_address"])
     def test_two_nodes_share_nothing(self, tmp_path: Path, key: str) -> None:

@@ -138,17 +138,18 @@ def test_a_peer_that_may_be_anywhere_and_rekeys() -> None:
 
 
 def test_a_connection_with_certificates() -> None:
-    credential = Certificates(b"our certificate", b"the secret", (b"an authority", b"another"))
+    credential = Certificates(own=b"our certificate", private_key=b"the secret", authority=b"an authority")
     key, connection = loading(replace(CONNECTION, credential=credential))
     assert (key.command, key.message) == ("load-key", {"type": "any", "data": b"the secret"})
     body = connection.message["home"]
     assert isinstance(body, dict)
     assert body["local"] == {"auth": "pubkey", "certs": [b"our certificate"], "id": "mn.example"}
-    assert body["remote"] == {"auth": "pubkey", "cacerts": [b"an authority", b"another"], "id": "ha.example"}
+    assert body["remote"] == {"auth": "pubkey", "cacerts": [b"an authority"], "id": "ha.example"}
 
 
 @pytest.mark.parametrize(
-    "credential", [SharedKey(b"the secret"), Certificates(b"certificate", b"the secret", (b"authority",))]
+    "credential",
+    [SharedKey(b"the secret"), Certificates(own=b"certificate", private_key=b"the secret", authority=b"authority")],
 )
 def test_no_repr_tells_a_secret(credential: SharedKey | Certificates) -> None:
     connection = replace(CONNECTION, credential=credential)

@@ -17,11 +17,12 @@ import netifaces
 import pytest
 
 from mip6.linux.nftables import NftablesError
+from mn_agent.core.status import IkeSaStatus
 from monami6 import check_agent, check_configuration, check_firewall, check_machine, check_network, checks, probe
 from monami6.checks import CannotTellError, Finding, Patient, Result
 from monami6.client import Client
 from monami6.exits import NOT_RUNNING, TIMED_OUT, Failure
-from tests.unit.monami6.fake import FakeDaemon, link, refusal, registered, result, status
+from tests.unit.monami6.fake import FakeDaemon, ike, link, refusal, registered, result, status
 
 CONFIGURATION = """
 [home]
@@ -33,6 +34,16 @@ spi = 1000
 key = "00112233445566778899aabbccddeeff"
 [paths]
 state = "{directory}/agent.json"
+"""
+
+IPSEC = """
+[home]
+address = "2001:db8:aaaa::100"
+agent = "2001:db8:f::2"
+[ikev2]
+identity = "laptop@example.org"
+home_agent_identity = "ha.example.org"
+secret_file = "{directory}/ike.secret"
 """
 
 NO_AGENT = Failure("monami6d is not running: nothing listens\nStart it with: systemctl start monami6d", NOT_RUNNING)
@@ -191,18 +202,55 @@ def kernel_configuration(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Non
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("CONFIG_IPV6_MIP6=y\nCONFIG_INET6_ESP=m\n", "could protect"),
+        ("CONFIG_IPV6_MIP6=y\nCONFIG_INET6_ESP=m\n", "can protect"),
         ("# CONFIG_IPV6_MIP6 is not set\nCONFIG_INET6_ESP=m\n", "has no IPV6_MIP6:"),
         ("CONFIG_INET6_ESP_OFFLOAD=y\n", "no IPV6_MIP6 and no INET6_ESP"),
     ],
 )
-def test_ipsec_is_only_told_about(
+def test_without_ipsec_it_is_only_told_about(
     tmp_path: Path, kernel_configuration: Callable[[str | None], None], content: str, words: str
 ) -> None:
     kernel_configuration(content)
     found = check_machine.ipsec(patient(tmp_path))
     assert found.result is Result.OK
     assert words in found.found
+
+
+def test_with_ipsec_the_kernel_must_have_it(tmp_path: Path, kernel_configuration: Callable[[str | None], None]) -> None:
+    kernel_configuration("CONFIG_INET6_ESP=m\n")
+    found = check_machine.ipsec(patient(tmp_path, status(security="ikev2")))
+    assert found.result is Result.PROBLEM
+    assert "has no IPV6_MIP6" in found.found
+    (tmp_path / "ike.secret").write_text("00112233445566778899aabbccddeeff")
+    without_agent = configured(tmp_path, IPSEC)
+    assert check_machine.ipsec(without_agent).result is Result.PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("changes", "result_", "words"),
+    [
+        ({"security": "auth-option"}, Result.OK, "not asked for"),
+        ({"ike": ike(strongswan=False)}, Result.PROBLEM, "strongSwan is not there"),
+        ({"ike": ike(strongswan=True)}, Result.PROBLEM, "no IKE SA is established"),
+        ({"ike": ike(strongswan=True), "troubles": {"IKE": "AUTH failed"}}, Result.PROBLEM, "AUTH failed"),
+        ({"ike": ike(strongswan=True, sa=IkeSaStatus(care_of_address="2001:db8::1", since=1.0))}, Result.OK, "::1"),
+    ],
+)
+def test_ike(tmp_path: Path, changes: dict[str, Any], result_: Result, words: str) -> None:
+    found = check_agent.ike(patient(tmp_path, status(**{"security": "ikev2", **changes})))
+    assert found.result is result_
+    assert words in found.found
+    assert bool(found.remedy) == (result_ is Result.PROBLEM)
+
+
+def test_the_secret_of_ikev2_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    one = configured(tmp_path, IPSEC)
+    secret = tmp_path / "ike.secret"
+    secret.write_text("00112233445566778899aabbccddeeff")
+    secret.chmod(0o644)
+    found = check_configuration.secrets(one)
+    assert found.result is Result.PROBLEM
+    assert str(secret) in found.found
 
 
 def test_a_kernel_that_does_not_tell_its_configuration_is_unknown(
