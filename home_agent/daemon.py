@@ -74,6 +74,9 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
     def wanted_kernel(self) -> Kernel:
         return wanted_kernel(self.state)
 
+    def aspects(self) -> tuple[object, ...]:
+        return self.state.cache, self.state.uplink
+
     def deadline(self, now: float) -> float:  # noqa: ARG002
         return agent.deadline(self.state)
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import IPv6Address
 from math import isinf
+from operator import is_not
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -62,6 +63,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         self._table_name = table_name
         self._is_mobile_node = is_mobile_node
         self._state_file = state_file
+        self._aspects: tuple[object, ...] = ()
         self._saved: object = None
         self._saving: asyncio.Future[None] | None = None
         self._reconciler: Reconciler | None = None
@@ -81,6 +83,10 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
 
     @abstractmethod
     def wanted_kernel(self) -> Kernel: ...
+
+    @abstractmethod
+    def aspects(self) -> tuple[object, ...]:
+        """What the wanted kernel and the saved state are made from: while these are the same objects, so are those."""
 
     @abstractmethod
     def deadline(self, now: float) -> float: ...
@@ -160,11 +166,16 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         """Take one event, in the one order."""
         now = boottime()
         commands = self.step(event, now)
-        self._reconcile()
+        aspects = self.aspects()
+        is_news = len(aspects) != len(self._aspects) or any(map(is_not, aspects, self._aspects))
+        self._aspects = aspects
+        if is_news:
+            self._reconcile()
         for command in commands:
             self.perform(command)
         self.settle()
-        self._save()
+        if is_news:
+            self._save()
         self._arm()
 
     def send(self, packet: Packet) -> None:
@@ -270,6 +281,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     def _open_reconciler(self) -> None:
         if self._reconciler is None:
             self._reconciler = Reconciler(self._table_name)
+            self._aspects = ()
             self.watch(self._reconciler.fileno(), self._heed)
 
     def _open_mobility(self) -> None:

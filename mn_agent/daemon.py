@@ -108,6 +108,9 @@ class AgentDaemon(Daemon[State, Event, Command]):
     def wanted_kernel(self) -> Kernel:
         return wanted_kernel(self.state)
 
+    def aspects(self) -> tuple[object, ...]:
+        return agent.aspects(self.state)
+
     def deadline(self, now: float) -> float:
         return agent.deadline(self.state, now)
 

@@ -153,6 +153,12 @@ def saved(state: State) -> Saved:
     )
 
 
+def aspects(state: State) -> tuple[object, ...]:
+    """What the wanted kernel and `saved` are made from: while these are the same objects, so are those."""
+    kernel = state.links, state.slots, state.flows, state.decision
+    return *kernel, state.registration, state.pins, state.bids, state.chosen
+
+
 def deadline(state: State, now: float) -> float:
     """When `step` wants a Tick; infinity for never. A moment that is past means at once."""
     return min(

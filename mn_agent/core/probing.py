@@ -33,7 +33,7 @@ SUSPICIONS = 2
 IDLE_SUSPICIONS = 4
 """The same otherwise: nothing is at stake, and a probe may get lost on a good path."""
 _ASK_AGAIN_S = 1.0
-"""How long after an unanswered probe over an idle path the next one follows."""
+"""How long after an unanswered probe over an idle path the next one follows, and after the first the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,9 @@ def _proved(path: Path, now: float) -> Path:
 def _measured(path: Path, rtt_s: float) -> Path:
     if path.rtt_s is None or path.last_rtt_s is None:
         smooth_s, variation_s, jitter_s = rtt_s, rtt_s / 2, None
+    elif path.jitter_s is None:
+        # The first of all waited for the router's hardware address, perhaps: it tells little of the path
+        smooth_s, variation_s, jitter_s = rtt_s, rtt_s / 2, 0.0
     else:
         variation_s = path.variation_s + (abs(path.rtt_s - rtt_s) - path.variation_s) / 4
         smooth_s = path.rtt_s + (rtt_s - path.rtt_s) / 8
@@ -227,13 +230,14 @@ def _due_at(bid: int, paths: Mapping[int, Path], target: Target, settings: Probi
     """When to send the next probe: as often as it takes, but not more than the budget allows."""
     path = paths[bid]
     usual_s = settings.metered_every_s if target.metered else settings.every_s
+    asks_again = 0 < path.unproved < IDLE_SUSPICIONS and path.proof_at > -inf and len(paths) > 1
     if path.dead:
         pause_s = min(max(FIRST_HEALING_S, path.sent_at - path.dead_since_at), LAST_HEALING_S)
     elif path.busy and len(paths) > 1:
         pause_s = _look_s(settings)
     elif path.unproved == 0 and _is_witness(bid, paths):
         pause_s = 0.0
-    elif 0 < path.unproved < IDLE_SUSPICIONS and path.proof_at > -inf and len(paths) > 1:
+    elif asks_again or (path.rtt_s is not None and path.jitter_s is None):
         pause_s = min(_ASK_AGAIN_S, usual_s)
     else:
         pause_s = usual_s

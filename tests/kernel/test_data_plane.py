@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -268,9 +269,10 @@ class TestForeignHands:
         for node in ("mn", "ha"):
             ip(lab, node, "rule", "flush", "protocol", "146")
         self.wait_for_traffic(lab)
-        assert [sorted(ip(lab, node, "rule").splitlines()) for node in ("mn", "ha")] == [
-            sorted(rules.splitlines()) for rules in before
-        ]
+        end_at = time.monotonic() + 5
+        while (after := [ip(lab, node, "rule") for node in ("mn", "ha")]) != before and time.monotonic() < end_at:
+            self.wait_for_traffic(lab)
+        assert [sorted(rules.splitlines()) for rules in after] == [sorted(rules.splitlines()) for rules in before]
 
     def test_home_address_deleted(self, lab: Lab) -> None:
         ip(lab, "mn", "address", "del", f"{HOME}/128", "dev", "lo")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
+from operator import is_not
 from random import Random
 
 from home_agent.core import agent as ha
@@ -160,6 +161,7 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self._has_traffic = False
+        self._made: tuple[tuple[object, ...], object] = ((None,), None)
         self._arrived: set[int] = set()
         self._left: set[int] = set()
         self.mn = mn.start(
@@ -348,7 +350,7 @@ class World:
 
     def mobile_node(self, event: events.Event) -> None:
         self.mn, todo = mn.step(self.mn, event, self.now)
-        wanted_kernel(self.mn)  # whatever the state, it has a kernel
+        self._look_at_kernel()
         for command in todo:
             match command:
                 case commands.Send(packet):
@@ -365,6 +367,13 @@ class World:
                     if self.charon is not None:
                         self.charon(command)
         self._watch()
+
+    def _look_at_kernel(self) -> None:
+        """Whatever the state, it has a kernel; and that changes only with what it is made from."""
+        before, made = self._made
+        aspects = mn.aspects(self.mn)
+        self._made = aspects, (wanted_kernel(self.mn), mn.saved(self.mn))
+        assert any(map(is_not, aspects, before)) or self._made[1] == made
 
     def home_agent_hears(self, event: ha_events.Event) -> None:
         self.ha, todo = ha.step(self.ha, event, self.now)

@@ -99,10 +99,20 @@ def test_a_path_is_measured_from_its_first_probe() -> None:
 def test_round_trips_are_smoothed_and_their_jitter_measured() -> None:
     paths = Paths().run(9)
     paths.rtt_s[1] = 0.060
-    paths.run(2)
+    paths.run(3)
     # 7/8 of 20 ms and 1/8 of 60 ms; 1/16 of the difference
     assert paths.path(1).rtt_s == pytest.approx(0.025)
     assert paths.path(1).jitter_s == pytest.approx(0.040 / 16)
+
+
+def test_the_first_round_trip_which_may_have_waited_for_the_router_soon_counts_no_more() -> None:
+    targets = Paths().targets
+    state = probing.follow(Probing(), targets, USUAL, 0.0)
+    for sent_at, rtt_s in ((0.0, 0.7), (1.0, 0.020)):
+        state, probes = probing.step(state, targets, USUAL, sent_at)
+        (asked,) = [probe for probe in probes if probe.care_of == targets[1].care_of]
+        state = probing.answered(state, asked.sequence, sent_at + rtt_s)
+        assert (state.paths[1].rtt_s, state.paths[1].variation_s) == pytest.approx((rtt_s, rtt_s / 2))
 
 
 def test_links_without_traffic_are_probed_seldom_and_metered_ones_more_seldom() -> None:
