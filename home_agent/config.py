@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from home_agent.core.settings import Node, Settings
-from mip6.config import Where, check_static_keys, fault, load
+from mip6.config import Where, check_ikev2, check_static_keys, fault, load
 
 DEFAULT_PATH = Path("/etc/monami6/home-agent.toml")
 
@@ -13,6 +13,8 @@ def read(path: Path) -> Settings:
     settings = load(path, Settings)
     if not settings.home_agent.prefixes:
         raise fault(path, ("home_agent", "prefixes"), ' = []: must name a home prefix, such as ["2001:db8:f00::/48"]')
+    if settings.ikev2 is not None:
+        check_ikev2(path, ("ikev2",))
     for place, node in enumerate(settings.node):
         _check(path, settings, node, ("node", place))
     return settings

@@ -11,7 +11,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -39,7 +39,6 @@ from home_agent.core.saved import SavedEntry, restore, save
 from home_agent.core.settings import Settings
 from home_agent.core.state import State, Uplink
 from mip6 import statefile
-from mip6.charon import Charon, Sas
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
 from mip6.ipsec import Association, Side, ike_move
@@ -48,6 +47,9 @@ from mip6.linux import routing
 from mip6.linux.netlink import Netlink, Notifications, message
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+
+if TYPE_CHECKING:
+    from mip6.charon import Charon, Sas
 
 
 class HomeAgentDaemon(Daemon[State, Event, Command]):
@@ -124,11 +126,13 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
     def _open_charon(self) -> None:
         ikev2 = self.state.settings.ikev2
         if ikev2 is not None:
+            from mip6.charon import Charon  # it needs a package that others do without
+
             self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
             self._charon.load(connections(self.state.settings))
             self._charon.start()
 
-    def _ike_looked(self, sas: Sas) -> None:
+    def _ike_looked(self, sas: "Sas") -> None:
         self.handle(IkeLooked(sas))
         if sas is not None:
             self.sweep_states(sas)

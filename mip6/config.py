@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from importlib.util import find_spec
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from types import UnionType
@@ -69,6 +70,12 @@ def parse(text: str, kind: type[_T], path: Path) -> _T:
 def fault(path: Path, where: Where, what: str) -> ConfigError:
     """An error about a value that is well formed but cannot be used."""
     return ConfigError(_message(path, line_numbers(path.read_text()), _Fault(where, what)))
+
+
+def check_ikev2(path: Path, where: Where) -> None:
+    """Raises ConfigError when what talks to strongSwan is not installed."""
+    if find_spec("vici") is None:
+        raise fault(path, where, ": needs the Python package vici: pip install 'monami6[ikev2]'")
 
 
 def check_static_keys(path: Path, pair: StaticPair, where: Where) -> None:

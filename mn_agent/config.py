@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mip6.config import check_static_keys, fault, load
+from mip6.config import check_ikev2, check_static_keys, fault, load
 from mn_agent.core.settings import Settings
 
 DEFAULT_PATH = Path("/etc/monami6/agent.toml")
@@ -24,6 +24,8 @@ def read(path: Path) -> Settings:
             raise fault(path, (name, "identity"), f' = "{table.identity}": must look like "laptop@example.org"')
     if settings.ikev2 is not None and (settings.ikev2.secret is None) == (settings.ikev2.certificates is None):
         raise fault(path, ("ikev2",), ": must have a secret, or [ikev2.certificates], and not both")
+    if settings.ikev2 is not None:
+        check_ikev2(path, ("ikev2",))
     if settings.manual is not None:
         check_static_keys(path, settings.manual, ("manual",))
     return settings

@@ -13,12 +13,11 @@ from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
 from mip6 import statefile
-from mip6.charon import Charon, Sas
 from mip6.config import ConfigError
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
@@ -72,6 +71,10 @@ from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import Saved, State
 from mn_agent.system import policies
 from mn_agent.system.watcher import Watcher
+
+if TYPE_CHECKING:
+    from mip6.charon import Charon, Sas
+
 
 CGROUPS_S = 5.0
 """How often to look for the control groups that the policy names."""
@@ -200,13 +203,15 @@ class AgentDaemon(Daemon[State, Event, Command]):
     def _open_charon(self) -> None:
         ikev2 = self.state.settings.ikev2
         if ikev2 is not None:
+            from mip6.charon import Charon  # it needs a package that others do without
+
             self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
             self._charon.start()
 
     def _ike_tried(self) -> None:
         self.handle(IkeTried())
 
-    def _ike_looked(self, sas: Sas) -> None:
+    def _ike_looked(self, sas: "Sas") -> None:
         self.handle(IkeLooked(sas))
         if sas is not None:
             self.sweep_states(sas)

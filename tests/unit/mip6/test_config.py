@@ -291,6 +291,13 @@ class TestSecurity:
         with pytest.raises(ConfigError, match=message):
             self.read(tmp_path, text)
 
+    def test_without_the_package_that_talks_to_strongswan(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mip6.config.find_spec", lambda _name: None)
+        with pytest.raises(ConfigError, match="ikev2: needs the Python package vici: pip install 'monami6.ikev2.'"):
+            self.read(tmp_path, HOME + IKEV2)
+
     def test_keys_that_others_may_read_are_none(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="manual: others may read these keys: chmod 600 the file"):
             self.read(tmp_path, HOME + STATIC.format("manual"), 0o640)
