@@ -1,4 +1,4 @@
-"""ESP that scapy made, with keys and without the right: what the home agent does not take, and how it is counted."""
+"""ESP made by hand, with keys and without the right: what the home agent does not take, and how it is counted."""
 
 import subprocess
 import sys
@@ -16,24 +16,23 @@ HOME, HA, CN = str(HOME_ADDRESS), str(HOME_AGENT_ADDRESS), str(CORRESPONDENT_ADD
 PATIENCE_S = 90.0
 
 FORGE = """
-import sys
-from scapy.all import IPv6, IPv6ExtHdrDestOpt, HAO, Raw, conf, send
-from scapy.layers.ipsec import ESP, SecurityAssociation
+import hmac, os, struct, subprocess, sys
+from ipaddress import IPv6Address
+from scapy.all import IPv6, IPv6ExtHdrDestOpt, HAO, Raw, send
 from mip6.wire.checksum import with_checksum
 from mip6.wire.messages import BindingUpdate, encode
 from mip6.wire.registry import BindingUpdateFlag as Flag
-from ipaddress import IPv6Address
 care_of, home_agent, home, spi, encryption, integrity = sys.argv[1:7]
-association = SecurityAssociation(
-    ESP, spi=int(spi), crypt_algo="AES-CBC", crypt_key=bytes.fromhex(encryption),
-    auth_algo="SHA2-256-128", auth_key=bytes.fromhex(integrity),
-)
 update = encode(BindingUpdate(60000, Flag.ACKNOWLEDGE | Flag.HOME_REGISTRATION, 100, ()))
 data = with_checksum(update, IPv6Address(home), IPv6Address(home_agent))
-plain = IPv6(src=care_of, dst=home_agent, nh=135) / Raw(data)
-protected = association.encrypt(plain)[ESP]
+padding = bytes(range(1, 1 + -(len(data) + 2) % 16))
+plain, iv = data + padding + bytes((len(padding), 135)), os.urandom(16)
+openssl = ["openssl", "enc", "-aes-128-cbc", "-nopad", "-K", encryption, "-iv", iv.hex()]
+encrypted = subprocess.run(openssl, input=plain, stdout=subprocess.PIPE, check=True).stdout
+esp = struct.pack(">II", int(spi), 1) + iv + encrypted
+esp += hmac.digest(bytes.fromhex(integrity), esp, "sha256")[:16]
 header = IPv6ExtHdrDestOpt(nh=50, options=[HAO(hoa=home)])
-send(IPv6(src=care_of, dst=home_agent, nh=60) / header / protected, verbose=False)
+send(IPv6(src=care_of, dst=home_agent, nh=60) / header / Raw(esp), verbose=False)
 """
 
 REPLAY = """
