@@ -16,33 +16,30 @@ FLOW_PORT, OTHER_PORT = 5201, 5202
 """Of the correspondent: what goes there belongs to the last of all flows, or to none."""
 
 _UDP = (PROTOCOLS["udp"],)
-_UDP_PORTS = (Span.only(443), Span(5060, 5061), Span(16384, 32767), Span(5004, 5099))
+_RANGES = (Span(5060, 5061), Span(16384, 32767), Span(5004, 5099))
 _FIRST_PORT, _FIRST_HOST, _FIRST_SITE = 10000, 0x1000, IPv6Address("2001:db8:1000::")
 _CORRESPONDENT = (IPv6Network(CORRESPONDENT_ADDRESS),)
 
 
 def policy(flows: int, link: str) -> Flows:
-    """So many flows over a link, each of one selector: a quarter each are ports of the correspondent, UDP ports of
-    anybody, UDP ports in some network, and all packets of some network. The last is one more port of the correspondent.
+    """So many flows over a link, each of one selector: a third each are a port of the correspondent, a network, and a
+    range of UDP ports in a network. The last is one more port of the correspondent.
     """
-    rules = [_rule(number, 4 * number // flows, link) for number in range(flows - 1)]
+    rules = [_rule(number, 3 * number // flows, link) for number in range(flows - 1)]
     rules.append(FlowRule(name="measured", via=(link,), to=_CORRESPONDENT, port=(Span.only(FLOW_PORT),)))
     return prepare("bench", Policy(description="many flows", flow=tuple(rules)), {})
 
 
-def _rule(number: int, quarter: int, link: str) -> FlowRule:
+def _rule(number: int, third: int, link: str) -> FlowRule:
     name, via, network = f"flow{number}", (link,), (IPv6Network((_site(0, number), 64)),)
-    port = (Span.only(_FIRST_PORT + number),)
-    match quarter:
+    match third:
         case 0:
-            return FlowRule(name=name, via=via, to=_CORRESPONDENT, port=port)
+            return FlowRule(name=name, via=via, to=_CORRESPONDENT, port=(Span.only(_FIRST_PORT + number),))
         case 1:
-            return FlowRule(name=name, via=via, protocol=_UDP, port=port)
-        case 2:
-            ports = (_UDP_PORTS[number % len(_UDP_PORTS)],)
-            return FlowRule(name=name, via=via, to=network, protocol=_UDP, port=ports)
-        case _:
             return FlowRule(name=name, via=via, to=network)
+        case _:
+            ports = _RANGES[number % len(_RANGES)]
+            return FlowRule(name=name, via=via, to=network, protocol=_UDP, port=(ports,))
 
 
 def _site(group: int, number: int) -> IPv6Address:

@@ -9,8 +9,9 @@ Flows: 1, 100 and 1,000 flow bindings of one mobile node, in the classifiers of 
 1,000: each Binding Update names all of them (RFC 6089 section 5.2), two octets each, and a Mobility Header, which has
 2,048 at most, takes 970 beside what else has to be said. The agent stops at 400, which surely fit into a packet of the
 minimum MTU. So the flows come in behind the protocol: the home agent, the real program, is restarted with a state file
-that has them; the agent is killed, and its kernel gets what its core wants for such a policy. The flows are of four
-kinds, and flows of the same kind do not overlap: those that do are looked up one after the other, at a cost that grows.
+that has them; the agent is killed, and its kernel gets what its core wants for such a policy. The flows are of three
+kinds, which nftables finds in three ways: numbers, prefixes and ranges. Flows of a kind do not overlap: those that do
+are looked up one after the other. That cost, and that of a kind, is in docs/architecture.md, "Flows".
 
 Mobile nodes: 1 and 1,000 at the home agent, each with a binding for every link of the lab, and three flows. The others
 come in by the state file too, and send nothing: the traffic is that of one, which has the last place.

@@ -8,7 +8,7 @@ rules it is. Both ends use this, each from its own side: selectors are written a
 mobile node, and the mobile node mirrors them (RFC 6088 section 3).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Address
@@ -26,7 +26,7 @@ MOST_RULES = 16
 """Of a layer with ranges: a rule takes 15 to 20 ns, a lookup in a map of ranges up to 300, and such a map of addresses
 takes 300 KiB of the kernel's memory, however little it holds."""
 MOST_EXACT_RULES = 3
-"""Of one without: a lookup in such a map takes 50 ns."""
+"""Of one without: a lookup in such a map takes 50 ns. Prefixes are no ranges, where they have the same length."""
 
 _ESP, _AH = PROTOCOLS["esp"], PROTOCOLS["ah"]
 
@@ -34,19 +34,9 @@ _ALL_ADDRESSES, _ALL_PORTS, _ALL_PROTOCOLS = (0, (1 << 128) - 1), (0, 0xFFFF), (
 _ALL_SPIS, _ALL_LABELS, _ALL_DSCPS = (0, 0xFFFFFFFF), (0, 0xFFFFF), (0, 63)
 
 
-def _numbers(interval: Interval) -> str:
-    first, last = interval
-    return str(first) if first == last else f"{first}-{last}"
-
-
-def _spell_addresses(interval: Interval) -> str:
-    first, last = interval
-    return str(IPv6Address(first)) if first == last else f"{IPv6Address(first)}-{IPv6Address(last)}"
-
-
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a packet can be told by: an attribute of a box, and nftables' expressions for packets to and from the mobile
+    """What a packet is told by: an attribute of a box, and nftables' expressions for packets to and from the mobile
     node. `everything`: the interval that says nothing.
     """
 
@@ -54,15 +44,26 @@ class Field:
     to_mobile_node: str
     from_mobile_node: str
     everything: Interval | None
-    spell: Callable[[Interval], str] = _numbers
+
+    @property
+    def is_address(self) -> bool:
+        return self.everything == _ALL_ADDRESSES
 
     def of(self, box: "Box") -> Interval:
         interval: Interval = getattr(box, self.name)
         return interval
 
+    def spell(self, first: int, last: int) -> str:
+        """In nft syntax."""
+        return _range(IPv6Address(first), IPv6Address(last)) if self.is_address else _range(first, last)
 
-_SOURCE = Field("source", "ip6 saddr", "ip6 daddr", _ALL_ADDRESSES, _spell_addresses)
-_DESTINATION = Field("destination", "ip6 daddr", "ip6 saddr", _ALL_ADDRESSES, _spell_addresses)
+
+def _range(first: object, last: object) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+_SOURCE = Field("source", "ip6 saddr", "ip6 daddr", _ALL_ADDRESSES)
+_DESTINATION = Field("destination", "ip6 daddr", "ip6 saddr", _ALL_ADDRESSES)
 _PROTOCOL = Field("protocol", "meta l4proto", "meta l4proto", _ALL_PROTOCOLS)
 _SOURCE_PORT = Field("source_port", "th sport", "th dport", _ALL_PORTS)
 _DESTINATION_PORT = Field("destination_port", "th dport", "th sport", _ALL_PORTS)
@@ -130,41 +131,50 @@ def _meet(one: Interval, other: Interval) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-class Layer:
-    """What can be one map: boxes that do not overlap and all speak of the same fields, and the condition under which a
-    packet is looked up. Once `layers` has given it, it stays as it is.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the boxes of a map have in common: the fields that they speak of, and the condition, in nft syntax, under
+    which a packet is looked up.
     """
 
-    def __init__(self, key: Key, fields: tuple[Field, ...], condition: str, *, exact: bool) -> None:
-        """`exact`: without ranges, so that nftables has a hash for them."""
-        self.key = key
-        self.fields = fields
-        self.condition = condition
-        self.exact = exact
-        self.chains: dict[Box, str] = {}
+    key: Key
+    fields: tuple[Field, ...]
+    free_bits: tuple[int | None, ...]
+    """Of each field: the bits that may be anything, if all boxes say a number or a prefix of the same length; None for
+    ranges."""
+    condition: str
 
-    def is_like(self, other: "Layer") -> bool:
-        """Whether they could be one if nothing overlaps."""
-        mine, others = ((one.key, one.fields, one.condition, one.exact) for one in (self, other))
-        return mine == others
+    @property
+    def hashed(self) -> dict[Field, int]:
+        """The fields for which nftables needs no more than a hash, and their free bits."""
+        return {field: free for field, free in zip(self.fields, self.free_bits, strict=True) if free is not None}
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a hash is enough for all."""
+        return bool(self.fields) and None not in self.free_bits
+
+
+class Layer:
+    """What can be one map: boxes of a kind that do not overlap. Once `layers` has given it, it stays as it is."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.chains: dict[Box, str] = {}
 
 
 def layers(flows: Iterable[Flow]) -> list[Layer]:
     """Those of these flows, which come in the order of their priorities; to be looked up in this order."""
     found: list[Layer] = []
     for flow in flows:
-        condition = _condition(flow)
         boxes = list(_boxes(flow.selector))
         # All that has priority over it has to be looked up before
         first = 1 + max((place for place, layer in enumerate(found) if _any_overlap(layer.chains, boxes)), default=-1)
         for box in boxes:
-            key = _key(flow.selector, box)
-            fields = tuple(field for field in key.value if field.of(box) != field.everything)
-            exact = bool(fields) and all(field.of(box)[0] == field.of(box)[1] for field in fields)
-            new = Layer(key, fields, condition, exact=exact)
-            layer = next((one for one in found[first:] if one.is_like(new)), None)
+            kind = _kind(flow, box)
+            layer = next((layer for layer in found[first:] if layer.kind == kind), None)
             if layer is None:
-                layer = new
+                layer = Layer(kind)
                 found.append(layer)
             layer.chains[box] = flow.chain
     return found
@@ -186,34 +196,51 @@ def lookup(found: Sequence[Layer], prefix: str) -> Lookup:
     """`prefix`: of the names of the maps."""
     sets: dict[str, Set] = {}
     elements: dict[str, Elements] = {}
+    if any(_HAS_PORTS in layer.kind.condition for layer in found):
+        sets["with_ports"], elements["with_ports"] = Set("set", "type inet_proto;"), frozenset(WITH_PORTS)
     to_mobile_node: list[str] = []
     from_mobile_node: list[str] = []
-    if any(_HAS_PORTS in layer.condition for layer in found):
-        sets["with_ports"], elements["with_ports"] = Set("set", "type inet_proto;"), frozenset(WITH_PORTS)
     for place, layer in enumerate(found):
-        if len(layer.chains) <= (MOST_EXACT_RULES if layer.exact else MOST_RULES):
-            to_mobile_node += _rules(layer, _TO_MOBILE_NODE)
-            from_mobile_node += _rules(layer, _FROM_MOBILE_NODE)
-            continue
-        fields, flags = (layer.fields, "") if layer.exact else (_most_telling_first(layer), " flags interval;")
-        # A map of this name always has this type
-        kind = "exact" if layer.exact else "range"
-        name = "_".join([prefix, str(place), kind, layer.key.name.lower(), *(field.name for field in fields)])
-        sets[name] = Set("map", f"typeof {_joined(fields, _TO_MOBILE_NODE)} : verdict;{flags}")
-        elements[name] = {
-            " . ".join(field.spell(field.of(box)) for field in fields): f"goto {chain}"
-            for box, chain in layer.chains.items()
-        }
-        to_mobile_node.append(f"{layer.condition}{_joined(fields, _TO_MOBILE_NODE)} vmap @{name}")
-        from_mobile_node.append(f"{layer.condition}{_joined(fields, _FROM_MOBILE_NODE)} vmap @{name}")
+        few = len(layer.chains) <= (MOST_EXACT_RULES if layer.kind.is_exact else MOST_RULES)
+        part = _as_rules(layer) if few else _as_map(layer, f"{prefix}_{place}")
+        sets |= part.sets
+        elements |= part.elements
+        to_mobile_node += part.to_mobile_node
+        from_mobile_node += part.from_mobile_node
     return Lookup(sets, elements, tuple(to_mobile_node), tuple(from_mobile_node))
 
 
-def _rules(layer: Layer, expression: Callable[[Field], str]) -> Iterator[str]:
-    """In one direction."""
-    for box, chain in layer.chains.items():
-        said = "".join(f"{expression(field)} {field.spell(field.of(box))} " for field in layer.fields)
-        yield f"{said}{layer.condition}goto {chain}"
+def _as_rules(layer: Layer) -> Lookup:
+    def rules(expression: Callable[[Field], str]) -> Iterator[str]:
+        for box, chain in layer.chains.items():
+            said = "".join(f"{expression(field)} {field.spell(*field.of(box))} " for field in layer.kind.fields)
+            yield f"{said}{layer.kind.condition}goto {chain}"
+
+    return Lookup({}, {}, tuple(rules(_TO_MOBILE_NODE)), tuple(rules(_FROM_MOBILE_NODE)))
+
+
+def _as_map(layer: Layer, prefix: str) -> Lookup:
+    """With ranges, it is looked up for addresses that are in it only, as far as a hash can tell."""
+    kind, hashed = layer.kind, layer.kind.hashed
+    fields = kind.fields if kind.is_exact else _most_telling_first(layer)
+    what, flags, free = ("exact", "", hashed) if kind.is_exact else ("ranges", " flags interval;", {})
+    # A map of this name always has this type
+    name = "_".join([prefix, what, kind.key.name.lower(), *(field.name for field in fields)])
+    sets = {name: Set("map", f"typeof {_sought(fields, {}, _TO_MOBILE_NODE)} : verdict;{flags}")}
+    elements: dict[str, Elements] = {
+        name: {_element(box, fields, free): f"goto {chain}" for box, chain in layer.chains.items()}
+    }
+    addresses = [] if kind.is_exact else [field for field in hashed if field.is_address]
+    own = "_".join([prefix, *(field.name for field in addresses)])
+    if addresses:
+        sets[own] = Set("set", f"typeof {_sought(addresses, {}, _TO_MOBILE_NODE)};")
+        elements[own] = frozenset(_element(box, addresses, hashed) for box in layer.chains)
+
+    def rule(expression: Callable[[Field], str]) -> str:
+        known = f"{_sought(addresses, hashed, expression)} @{own} " if addresses else ""
+        return f"{kind.condition}{known}{_sought(fields, free, expression)} vmap @{name}"
+
+    return Lookup(sets, elements, (rule(_TO_MOBILE_NODE),), (rule(_FROM_MOBILE_NODE),))
 
 
 def _most_telling_first(layer: Layer) -> Sequence[Field]:
@@ -221,17 +248,38 @@ def _most_telling_first(layer: Layer) -> Sequence[Field]:
     should be short from the beginning. A map of one field is another thing to nftables, and has trouble with ranges
     that touch; so there is a second one even if it says nothing.
     """
-    silent = [field for field in layer.key.value if field not in layer.fields]
-    fields = [*layer.fields, *silent[: max(0, 2 - len(layer.fields))]]
+    silent = [field for field in layer.kind.key.value if field not in layer.kind.fields]
+    fields = [*layer.kind.fields, *silent[: max(0, 2 - len(layer.kind.fields))]]
     return sorted(fields, key=lambda field: -len({field.of(box) for box in layer.chains}))
 
 
-def _joined(fields: Sequence[Field], expression: Callable[[Field], str]) -> str:
-    return " . ".join(map(expression, fields))
+def _element(box: Box, fields: Iterable[Field], free: Mapping[Field, int]) -> str:
+    """In nft syntax: free bits are 0."""
+    intervals = ((field, *field.of(box)) for field in fields)
+    return " . ".join(field.spell(first, last - free.get(field, 0)) for field, first, last in intervals)
+
+
+def _sought(fields: Iterable[Field], free: Mapping[Field, int], expression: Callable[[Field], str]) -> str:
+    """What is looked up, in nft syntax and one direction."""
+    masks = {field: f" & {IPv6Address(_ALL_ADDRESSES[1] ^ bits)}" for field, bits in free.items() if bits}
+    return " . ".join(expression(field) + masks.get(field, "") for field in fields)
 
 
 def _any_overlap(there: Iterable[Box], boxes: Sequence[Box]) -> bool:
     return any(old.overlaps(new) for new in boxes for old in there)
+
+
+def _kind(flow: Flow, box: Box) -> Kind:
+    key = _key(flow.selector, box)
+    fields = tuple(field for field in key.value if field.of(box) != field.everything)
+    return Kind(key, fields, tuple(_free_bits(field, *field.of(box)) for field in fields), _condition(flow))
+
+
+def _free_bits(field: Field, first: int, last: int) -> int | None:
+    """Of a number or, of addresses, a prefix; None for a range."""
+    free = last - first
+    is_prefix = free & (free + 1) == 0 and first & free == 0
+    return free if free == 0 or (field.is_address and is_prefix) else None
 
 
 def _condition(flow: Flow) -> str:
@@ -241,9 +289,9 @@ def _condition(flow: Flow) -> str:
     selector = flow.selector
     parts = [flow.condition] if flow.condition else []
     if selector.dscp is not None:
-        parts.append(f"ip6 dscp {_numbers((selector.dscp.first, selector.dscp.last))}")
+        parts.append(f"ip6 dscp {_range(selector.dscp.first, selector.dscp.last)}")
     if selector.flow_label is not None and (_has_ports(selector) or selector.spi is not None):
-        parts.append(f"ip6 flowlabel {_numbers((selector.flow_label.first, selector.flow_label.last))}")
+        parts.append(f"ip6 flowlabel {_range(selector.flow_label.first, selector.flow_label.last)}")
     if _has_ports(selector) and selector.next_header is None:
         parts.append(_HAS_PORTS)
     return "".join(f"{part} " for part in parts)

@@ -4,7 +4,7 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from random import Random
 
 import pytest
@@ -109,16 +109,19 @@ def test_every_packet_goes_to_the_first_flow_that_selects_it(
     assert sum(count > 0 for count in expected.values()) > 6, "or else it shows little"
 
 
-def test_networks_that_touch_can_be_told_apart(send: Callable[[bytes], None]) -> None:
-    networks = [IPv6Network((0x20010DB8 << 96 | number << 64, 64)) for number in range(2 * MOST_RULES)]
-    wanted = [Ipv6Selector(source=Span(network[0], network[-1])) for network in networks]
+@pytest.mark.parametrize("ranges", [False, True], ids=["prefixes", "ranges"])
+def test_addresses_that_touch_can_be_told_apart(send: Callable[[bytes], None], *, ranges: bool) -> None:
+    first = 0x20010DB8 << 96
+    size = 3 if ranges else 1 << 64
+    spans = [(first + size * n, first + size * (n + 1) - 1) for n in range(2 * MOST_RULES)]
+    wanted = [Ipv6Selector(source=Span(IPv6Address(low), IPv6Address(high))) for low, high in spans]
     found = lookup(layers(Flow(f"flow_{place}", selector) for place, selector in enumerate(wanted)), "flows")
-    assert len(found.sets) == 1
+    (one,) = found.sets.values()
+    assert ("interval" in one.definition) == ranges
     reconciler = Reconciler(TABLE)
     assert reconciler.apply(Kernel(table=table(found, found.to_mobile_node, len(wanted)))) == []
-    for network in networks:
-        for source in (network[0], network[-1]):
-            send(packet(Sample(source, HOME, 17, 1, 2, 0, 0, 0)))
+    for end in (end for span in spans for end in span):
+        send(packet(Sample(IPv6Address(end), HOME, 17, 1, 2, 0, 0, 0)))
     counted = {name: counter.packets for name, counter in reconciler.counters().items()}
     reconciler.close()
     assert counted == {**{f"flow_{place}": 2 for place in range(len(wanted))}, "other": 0}

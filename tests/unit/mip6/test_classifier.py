@@ -3,6 +3,7 @@
 import re
 from ipaddress import IPv6Address
 from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,13 +21,13 @@ CONDITIONS = {"ip6 dscp": "dscp", "ip6 flowlabel": "label"}
 
 def applies(layer: Layer, packet: Sample) -> bool:
     """Whether nftables looks this packet up in this layer: it has what the key and the condition ask for."""
-    if layer.key is Key.ESP and packet.protocol != 50:
+    if layer.kind.key is Key.ESP and packet.protocol != 50:
         return False
-    if layer.key is Key.AH and packet.protocol != 51:
+    if layer.kind.key is Key.AH and packet.protocol != 51:
         return False
-    if "meta l4proto @with_ports" in layer.condition and packet.protocol not in WITH_PORTS:
+    if "meta l4proto @with_ports" in layer.kind.condition and packet.protocol not in WITH_PORTS:
         return False
-    found = re.findall(r"(ip6 \w+) (\d+)-?(\d*)", layer.condition)
+    found = re.findall(r"(ip6 \w+) (\d+)-?(\d*)", layer.kind.condition)
     return all(int(first) <= getattr(packet, CONDITIONS[name]) <= int(last or first) for name, first, last in found)
 
 
@@ -34,7 +35,7 @@ def chains(layer: Layer, packet: Sample) -> list[str]:
     """All elements that have the packet, as nftables would find them."""
     if not applies(layer, packet):
         return []
-    values = [(field, int(getattr(packet, PACKETS.get(field.name, field.name)))) for field in layer.fields]
+    values = [(field, int(getattr(packet, PACKETS.get(field.name, field.name)))) for field in layer.kind.fields]
     return [
         chain
         for box, chain in layer.chains.items()
@@ -60,8 +61,8 @@ def test_the_boxes_of_a_map_never_overlap(wanted: list[Ipv6Selector]) -> None:
         assert not any(one.overlaps(other) for one, other in combinations(layer.chains, 2))
 
 
-def udp(**spans: Span[int]) -> Ipv6Selector:
-    return Ipv6Selector(**spans, next_header=Span.only(17))  # type: ignore[arg-type]
+def udp(**spans: Any) -> Ipv6Selector:
+    return Ipv6Selector(**spans, next_header=Span.only(17))
 
 
 def network(number: int) -> Span[IPv6Address]:
@@ -71,7 +72,7 @@ def network(number: int) -> Span[IPv6Address]:
 
 def test_many_flows_that_do_not_overlap_are_one_lookup() -> None:
     (layer,) = layers(Flow(f"f{port}", udp(source_port=Span.only(port))) for port in range(99))
-    assert (layer.key, len(layer.chains)) == (Key.PORTS, 99)
+    assert (layer.kind.key, len(layer.chains)) == (Key.PORTS, 99)
 
 
 def test_flows_that_speak_of_other_fields_are_looked_up_elsewhere() -> None:
@@ -79,7 +80,7 @@ def test_flows_that_speak_of_other_fields_are_looked_up_elsewhere() -> None:
     flows = [Flow(f"port{port}", udp(source_port=Span.only(port))) for port in range(99)]
     flows += [Flow(f"net{n}", Ipv6Selector(source=network(n), source_port=Span.only(443))) for n in range(99)]
     found = layers(flows)
-    assert [([field.name for field in layer.fields], len(layer.chains)) for layer in found] == [
+    assert [([field.name for field in layer.kind.fields], len(layer.chains)) for layer in found] == [
         (["protocol", "source_port"], 99),
         (["source", "source_port"], 99),
     ]
@@ -92,7 +93,7 @@ def test_flows_with_the_same_condition_share_a_layer() -> None:
         Flow("c", Ipv6Selector(next_header=Span.only(6)), "meta skuid 7"),
         Flow("d", Ipv6Selector(next_header=Span.only(17)), "meta skuid 7"),
     ]
-    assert [(one.condition, list(one.chains.values())) for one in layers(flows)] == [
+    assert [(one.kind.condition, list(one.chains.values())) for one in layers(flows)] == [
         ("ip6 dscp 46 ", ["a", "b"]),
         ("meta skuid 7 ", ["c", "d"]),
     ]
@@ -140,10 +141,15 @@ def test_the_mobile_node_looks_from_the_other_side() -> None:
     )
 
 
+def neither(number: int) -> Ipv6Selector:
+    """All packets of some addresses that are no prefix."""
+    return Ipv6Selector(source=Span(IPv6Address(1000 * number + 1), IPv6Address(1000 * number + 2)))
+
+
 def test_a_few_are_rules() -> None:
     found = lookup(layers(Flow(f"f{port}", udp(source_port=Span.only(port))) for port in range(MOST_EXACT_RULES)), "x")
     assert (len(found.to_mobile_node), found.sets) == (MOST_EXACT_RULES, {})
-    found = lookup(layers(Flow(f"f{n}", Ipv6Selector(source=network(n))) for n in range(MOST_RULES)), "x")
+    found = lookup(layers(Flow(f"f{n}", neither(n)) for n in range(MOST_RULES)), "x")
     assert (len(found.to_mobile_node), found.sets) == (MOST_RULES, {})
 
 
@@ -153,10 +159,9 @@ def test_more_are_a_map_and_those_with_ranges_one_of_their_own() -> None:
     found = lookup(layers([*flows, *ranges]), "x")
     exact, ranged = sorted(found.sets)
     assert found.sets[exact] == Set("map", "typeof meta l4proto . th sport : verdict;")
-    assert dict(found.elements[exact]) == {f"17 . {n}": f"goto f{n}" for n in range(len(flows))}  # type: ignore[arg-type]
+    assert found.elements[exact] == {f"17 . {n}": f"goto f{n}" for n in range(len(flows))}
     assert found.sets[ranged] == Set("map", "typeof th sport . meta l4proto : verdict; flags interval;")
-    expected = {f"{100 * n}-{100 * n + 7} . 17": f"goto r{n}" for n in range(1, MOST_RULES + 2)}
-    assert dict(found.elements[ranged]) == expected  # type: ignore[arg-type]
+    assert found.elements[ranged] == {f"{100 * n}-{100 * n + 7} . 17": f"goto r{n}" for n in range(1, MOST_RULES + 2)}
     assert found.to_mobile_node == (f"meta l4proto . th sport vmap @{exact}", f"th sport . meta l4proto vmap @{ranged}")
     assert found.from_mobile_node == (
         f"meta l4proto . th dport vmap @{exact}",
@@ -164,22 +169,45 @@ def test_more_are_a_map_and_those_with_ranges_one_of_their_own() -> None:
     )
 
 
+def test_prefixes_of_one_length_need_no_ranges() -> None:
+    networks = [udp(source=network(n)) for n in range(99)]
+    wide = [Ipv6Selector(source=Span(IPv6Address(n << 80), IPv6Address((n + 1 << 80) - 1))) for n in range(1, 99)]
+    found = lookup(layers(Flow(f"f{place}", selector) for place, selector in enumerate([*networks, *wide])), "x")
+    narrow, broad = found.sets
+    assert found.sets[narrow] == Set("map", "typeof ip6 saddr . meta l4proto : verdict;")
+    assert dict(found.elements[narrow])["2001:db8:0:7:: . 17"] == "goto f7"  # type: ignore[arg-type]
+    assert dict(found.elements[broad])["0:0:5::"] == "goto f103"  # type: ignore[arg-type]
+    assert found.from_mobile_node == (
+        f"ip6 daddr & ffff:ffff:ffff:ffff:: . meta l4proto vmap @{narrow}",
+        f"ip6 daddr & ffff:ffff:ffff:: vmap @{broad}",
+    )
+
+
+def test_ranges_are_looked_up_for_their_own_networks_only() -> None:
+    flows = [Flow(f"f{n}", udp(source=network(n), destination_port=Span(9 * n, 9 * n + 7))) for n in range(1, 99)]
+    found = lookup(layers(flows), "x")
+    ranges, own = found.sets
+    assert found.sets[own] == Set("set", "typeof ip6 saddr;")
+    assert found.elements[own] == frozenset(f"2001:db8:0:{n:x}::" for n in range(1, 99))
+    assert found.from_mobile_node == (
+        f"ip6 daddr & ffff:ffff:ffff:ffff:: @{own} ip6 daddr . th sport . meta l4proto vmap @{ranges}",
+    )
+
+
 def definition(*selectors: Ipv6Selector) -> str:
     """Of the one map that they make."""
     found = lookup(layers(Flow(f"f{place}", selector) for place, selector in enumerate(selectors)), "x")
-    (name,) = found.sets.keys() - {"with_ports"}
-    return found.sets[name].definition
+    (one,) = (one for one in found.sets.values() if one.kind == "map")
+    return one.definition
 
 
 def test_a_map_with_ranges_begins_with_what_tells_its_elements_apart() -> None:
-    ports = (Ipv6Selector(source=network(1), source_port=Span.only(port)) for port in range(99))
+    ports = (Ipv6Selector(source=network(1), source_port=Span(9 * n, 9 * n + 7)) for n in range(1, 99))
     assert definition(*ports) == "typeof th sport . ip6 saddr : verdict; flags interval;"
-    networks = (Ipv6Selector(source=network(n), source_port=Span.only(443)) for n in range(99))
+    networks = (Ipv6Selector(source=network(n), source_port=Span(1, 9)) for n in range(99))
     assert definition(*networks) == "typeof ip6 saddr . th sport : verdict; flags interval;"
 
 
 def test_a_map_with_ranges_has_at_least_two_fields() -> None:
-    assert definition(*(Ipv6Selector(source=network(n)) for n in range(99))) == (
-        "typeof ip6 saddr . ip6 daddr : verdict; flags interval;"
-    )
-    assert definition(*(Ipv6Selector(source_port=Span.only(n)) for n in range(99))) == "typeof th sport : verdict;"
+    wanted = (neither(n) for n in range(99))
+    assert definition(*wanted) == "typeof ip6 saddr . ip6 daddr : verdict; flags interval;"
