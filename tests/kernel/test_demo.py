@@ -70,7 +70,7 @@ def bench(name: str, *arguments: str) -> list[dict[str, Any]]:
 
 
 def test_bench_failover() -> None:
-    results = bench("failover", "--runs", "1")
+    results = bench("failover", "--runs", "3")
     measured = [(result["program"], result["direction"]) for result in results]
     assert measured == [("bare", "up"), ("monami6", "up"), ("monami6", "down")]
     for result in results:
