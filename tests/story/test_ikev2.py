@@ -7,9 +7,10 @@ import pytest
 
 from home_agent.core import ike as ha_ike
 from home_agent.core.events import IkeLooked as LookedByHomeAgent
+from home_agent.core.report import status as ha_status
 from home_agent.core.settings import HomeAgent, Ikev2, Node, NodeIkev2
 from home_agent.core.settings import Settings as HomeAgentSettings
-from mip6.ike import Mode
+from mip6.ike import Certificates, Mode
 from mip6.ike_sas import ChildSa, IkeSa
 from mip6.ipsec import Use
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag
@@ -17,9 +18,11 @@ from mip6.xfrm import Direction, Protocol
 from mn_agent.core import agent, commands, ike
 from mn_agent.core.events import IkeLooked, IkeTried, StopRequested, Subject
 from mn_agent.core.kernel import association, wanted_kernel
+from mn_agent.core.report import status
 from mn_agent.core.settings import Ikev2 as AgentIkev2
 from tests.story.world import (
     AGENT,
+    EPOCH_S,
     HOME,
     IDENTITY,
     NODE,
@@ -322,3 +325,20 @@ def test_an_ike_sa_without_the_child_for_mobility_protects_nothing() -> None:
     old = replace(MOBILITY, state="DELETED")
     assert not ike.looked(ike.Ike(), (ike_sa(HOME, old),), 1.0).is_ready
     assert not ike.looked(ike.Ike(), (ike_sa(HOME, MOBILITY, name="somebody"),), 1.0).is_ready
+
+
+def test_status_tells_of_the_ike_sa_at_both_ends() -> None:
+    world, _ = start()
+    shown = status(world.mn, world.now, unix_time=world.now + EPOCH_S, version="1", pid=1, counters={})
+    assert shown.ike.sa is not None
+    assert (shown.ike.strongswan, shown.ike.sa.care_of_address) == (True, str(world.links["ethernet"].address))
+    theirs = ha_status(world.ha, world.now, unix_time=world.now + EPOCH_S, version="1", pid=1, counters={})
+    assert [(node.security, node.ike_sa) for node in theirs.nodes] == [("ikev2", True), ("auth-option", None)]
+
+
+def test_a_mobile_node_without_a_secret_shows_a_certificate() -> None:
+    certificates = Certificates(own=b"ours", private_key=b"key", authority=b"authority")
+    settings = home_agent(certificates=certificates)
+    without = replace(settings.node[0], ikev2=NodeIkev2())
+    (theirs,) = ha_ike.connections(replace(settings, node=(without,)))
+    assert theirs.credential is certificates
