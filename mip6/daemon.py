@@ -30,7 +30,6 @@ from mip6.ipsec import Association, Side, sending_state
 from mip6.kernel import Kernel
 from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
 from mip6.linux.reconciler import Reconciler
-from mip6.linux.xfrm.statistics import dropped
 from mip6.reception import IcmpError
 from mip6.table import Counter
 from mip6.wire.checksum import with_checksum
@@ -236,8 +235,8 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         return {}
 
     def dropped(self) -> Mapping[str, int]:
-        """What the kernel dropped for IPsec's sake, by reason, while we have policies there."""
-        return dropped() if self.wanted_kernel().policies else {}
+        """What the kernel dropped for IPsec's sake, by reason; nothing without the kernel."""
+        return self._reconciler.dropped() if self._reconciler else {}
 
     def watch(self, fileno: int, callback: Callable[[], None]) -> None:
         """Call when the file descriptor is readable."""

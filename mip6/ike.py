@@ -13,6 +13,9 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TypeAlias
 
 from mip6.form import Certificate, PrivateKey
+from mip6.ipsec import Association, Side, Use
+from mip6.kernel import host
+from mip6.wire.registry import NextHeader
 
 Value: TypeAlias = "str | bytes | list[str] | list[bytes] | dict[str, Value]"
 Section: TypeAlias = dict[str, Value]
@@ -78,6 +81,29 @@ class Child:
     proposals: tuple[str, ...] = ("aes128-sha256", "aes256-sha256")
     """None with a combined mode: while the kernel moves a state, it may use a sequence number twice, and with that
     a nonce."""
+
+
+MOBILITY = "mobility"
+"""What charon calls the child that protects mobility messages."""
+
+
+def mobility_child(association: Association, side: Side, lifetime: Lifetime) -> Child:
+    """It, as either end has it: SAs between home address and home agent, whatever IKEv2 runs between (RFC 4877 section
+    4.4).
+    """
+    home_address, home_agent = (
+        TrafficSelector(host(address), NextHeader.MOBILITY)
+        for address in (association.home_address, association.home_agent)
+    )
+    is_mobile_node = side is Side.MOBILE_NODE
+    return Child(
+        name=MOBILITY,
+        mode=Mode.TRANSPORT_PROXY,
+        local=home_address if is_mobile_node else home_agent,
+        remote=home_agent if is_mobile_node else home_address,
+        reqid=association.reqid(Use.MOBILITY),
+        lifetime=lifetime,
+    )
 
 
 @dataclass(frozen=True, slots=True)

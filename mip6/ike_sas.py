@@ -50,6 +50,11 @@ class ChildSa:
     """In how long we rekey it; None: never."""
     end_s: int | None
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether it can be used; also while another is about to replace it."""
+        return self.state in ("INSTALLED", "REKEYING", "REKEYED")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IkeSa:
@@ -74,6 +79,11 @@ class IkeSa:
     """In how long we rekey it; None: never."""
     children: tuple[ChildSa, ...] = ()
     """An event does not tell."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be used; also while another is about to replace it."""
+        return self.state in ("ESTABLISHED", "REKEYING", "REKEYED")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from mip6 import statefile
 from mip6.config import ConfigError
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
+from mip6.ike import MOBILITY
 from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
 from mip6.table import Counter
@@ -61,7 +62,7 @@ from mn_agent.core.events import (
 from mn_agent.core.explain import Packet as AskedPacket
 from mn_agent.core.explain import explain
 from mn_agent.core.flow_bindings import is_due
-from mn_agent.core.ike import CONNECTION, MOBILITY, TRY_S, connection
+from mn_agent.core.ike import CONNECTION, TRY_S, connection
 from mn_agent.core.kernel import TABLE_NAME, association, counter_name, wanted_kernel
 from mn_agent.core.links import Link, called
 from mn_agent.core.probing import Probe

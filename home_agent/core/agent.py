@@ -4,7 +4,7 @@
 (`deadline`) are computed from the state.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import assert_never
@@ -27,7 +27,7 @@ from home_agent.core.events import (
 )
 from home_agent.core.ike import connection_name, established
 from home_agent.core.responder import respond
-from home_agent.core.settings import Settings
+from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State
 from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive
@@ -41,9 +41,9 @@ from mip6.wire.options import BindingIdentifier
 def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
     """The home agent before its first event. `cache`: what it held when it stopped, with instants of this boot."""
     nodes = {node.identity.encode(): node for node in settings.node}
-    served = {node.home_address for node in settings.node}
-    known = {home_address: entry for home_address, entry in cache.items() if home_address in served}
-    return State(settings, nodes, epoch_offset_s, known)
+    owners = {node.home_address: node for node in settings.node}
+    known = {home_address: entry for home_address, entry in cache.items() if home_address in owners}
+    return State(settings, nodes, epoch_offset_s, owners, known)
 
 
 def deadline(state: State) -> float:
@@ -86,9 +86,18 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
     if not isinstance(message, BindingUpdate):
         return _drop(state, f"{type(message).__name__} is not expected", None, now)
     unix_ns = int((now + state.epoch_offset_s) * 1e9)
-    settings = state.settings
-    movable = set(_movable(state))
-    answer = respond(state.cache, settings.home_agent, state.nodes, packet, message, now, unix_ns, movable=movable)
+    owner = state.owners.get(packet.home_address or packet.source)
+    answer = respond(
+        state.cache,
+        state.settings.home_agent,
+        state.nodes,
+        packet,
+        message,
+        now,
+        unix_ns,
+        owner=owner,
+        key_mobility=owner is not None and _can_move(state, owner),
+    )
     state = replace(state, cache=answer.cache)
     if not answer.authentic:
         return _drop(state, answer.reason or "", answer.acknowledgement, now)
@@ -115,12 +124,11 @@ def _look(state: State, sas: tuple[IkeSa, ...] | None) -> tuple[State, list[Comm
     return replace(state, sas=sas, established=there), [*requests]
 
 
-def _movable(state: State) -> Iterator[IPv6Address]:
-    """Home addresses of the mobile nodes whose IKE SA we can move (RFC 6275 section 10.3.1)."""
+def _can_move(state: State, node: Node) -> bool:
+    """Whether there is an IKE SA with the mobile node, and we can move it (RFC 6275 section 10.3.1)."""
     ikev2 = state.settings.ikev2
-    if ikev2 is not None and ikev2.key_mobility and state.sas is not None:
-        nodes = state.settings.node
-        yield from (node.home_address for node in nodes if connection_name(node) in state.established)
+    is_able = ikev2 is not None and ikev2.key_mobility and state.sas is not None
+    return is_able and connection_name(node) in state.established
 
 
 def _drop(state: State, reason: str, reply: Packet | IcmpError | None, now: float) -> tuple[State, list[Command]]:
@@ -165,7 +173,7 @@ def _request_refresh(state: State, now: float) -> tuple[State, list[Command]]:
 def _refresh_request(state: State, entry: CacheEntry, due: Mapping[int, Binding]) -> Packet:
     options = tuple(BindingIdentifier(bid) for bid in due if bid)
     source, destination = state.settings.home_agent.address, entry.preferred.care_of
-    protected = any(node.is_ipsec and node.home_address == entry.home_address for node in state.settings.node)
+    protected = state.owners[entry.home_address].is_ipsec
     return Packet(source, destination, entry.home_address, encode(BindingRefreshRequest(options)), protected)
 
 

@@ -7,19 +7,14 @@ traffic selectors, and they have a reqid of their own.
 from collections.abc import Iterator
 
 from home_agent.core.settings import Ikev2, Node, NodeIkev2, Settings
-from mip6.ike import Certificates, Child, Connection, Lifetime, Mode, SharedKey, TrafficSelector
+from mip6.ike import Certificates, Connection, Lifetime, SharedKey, mobility_child
 from mip6.ike_sas import IkeSa
-from mip6.ipsec import Association, Use
-from mip6.kernel import host
-from mip6.wire.registry import NextHeader
+from mip6.ipsec import Association, Side
 
-MOBILITY = "mobility"
 END_S = 4 * 3600
 """When a security association ends; its mobile node has rekeyed it long before. If both ends did, packets would be
 lost."""
 CHECK_S = 60
-
-_UP = ("ESTABLISHED", "REKEYING", "REKEYED")
 
 
 def connection_name(node: Node) -> str:
@@ -33,14 +28,6 @@ def connections(settings: Settings) -> Iterator[Connection]:
         if node.ikev2 is not None:
             assert settings.ikev2 is not None
             association = Association(node.home_address, settings.home_agent.address, place)
-            child = Child(
-                name=MOBILITY,
-                mode=Mode.TRANSPORT_PROXY,
-                local=TrafficSelector(host(association.home_agent), NextHeader.MOBILITY),
-                remote=TrafficSelector(host(association.home_address), NextHeader.MOBILITY),
-                reqid=association.reqid(Use.MOBILITY),
-                lifetime=Lifetime(end_s=END_S),
-            )
             yield Connection(
                 name=connection_name(node),
                 local_address=association.home_agent,
@@ -48,7 +35,7 @@ def connections(settings: Settings) -> Iterator[Connection]:
                 local_id=settings.ikev2.identity,
                 remote_id=node.identity,
                 credential=_credential(settings.ikev2, node.ikev2),
-                children=(child,),
+                children=(mobility_child(association, Side.HOME_AGENT, Lifetime(end_s=END_S)),),
                 rekey_s=None,
                 check_s=CHECK_S,
             )
@@ -63,4 +50,4 @@ def _credential(ours: Ikev2, its: NodeIkev2) -> SharedKey | Certificates:
 
 def established(sas: tuple[IkeSa, ...]) -> frozenset[str]:
     """The connections that have an IKE SA."""
-    return frozenset(sa.connection for sa in sas if sa.state in _UP)
+    return frozenset(sa.connection for sa in sas if sa.is_up)

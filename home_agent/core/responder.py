@@ -4,7 +4,7 @@ The checks come in the order of RFC 6275 sections 9.5.1 and 10.3.1, RFC 4285 sec
 Nothing of an update that is not authentic leaves a trace but a counter.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from types import MappingProxyType
@@ -68,21 +68,21 @@ def respond(
     now: float,
     unix_ns: int,
     *,
-    movable: Set[IPv6Address] = frozenset(),
+    owner: Node | None,
+    key_mobility: bool,
 ) -> Answer:
     """Take a Binding Update. `nodes`: by identity. `packet.home_address`: from the Home Address option. `unix_ns`: the
-    time of day, for timestamps. `movable`: home addresses of the mobile nodes with an IKE SA that can be moved.
+    time of day, for timestamps. `owner`: of the home address. `key_mobility`: it has an IKE SA that we can move.
     """
     home_address = packet.home_address or packet.source
     if not is_routable(packet.source):
         return Answer(cache, reason="care-of address not routable")
     if _first(message, NonceIndices) is not None:
         return Answer(cache, reason="home registration with nonce indices")
-    owner = next((node for node in nodes.values() if node.home_address == home_address), None)
     if owner is not None and owner.is_ipsec:
         if not packet.protected:
             return Answer(cache, reason="not protected by IPsec")
-        update = _Update(packet, message, owner, settings, None, key_mobility=home_address in movable)
+        update = _Update(packet, message, owner, settings, None, key_mobility=key_mobility)
         return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
     identifier, secret = _first(message, MobileNodeIdentifier), _first(message, MessageAuthentication)
     if identifier is None or secret is None:

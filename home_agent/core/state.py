@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 
 from home_agent.core.cache import Cache
 from home_agent.core.settings import Node, Settings
@@ -27,6 +28,8 @@ class State:
     epoch_offset_s: float
     """The time of day less the time given to `step`, fixed when the home agent starts: timestamps of mobile nodes are
     compared with this, and a jump of the wall clock shuts nobody out."""
+    owners: Mapping[IPv6Address, Node]
+    """By home address."""
     cache: Cache = field(default_factory=dict)
     uplink: Uplink | None = None
     sas: tuple[IkeSa, ...] | None = None

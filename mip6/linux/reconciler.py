@@ -23,6 +23,7 @@ from mip6.linux.netlink import (
 )
 from mip6.linux.nftables import Nftables, NftablesError
 from mip6.linux.xfrm.ours import OurXfrm
+from mip6.linux.xfrm.statistics import dropped
 from mip6.table import Counter, Table
 from mip6.xfrm import Migration, Policy, State, StateId, Usage
 
@@ -169,6 +170,10 @@ class Reconciler:
 
     def _aimed(self, state: State) -> State:
         return replace(state, care_of=self._aims.get(state.id, state.care_of))
+
+    def dropped(self) -> dict[str, int]:
+        """What the kernel dropped for IPsec's sake, by reason, while we have policies there."""
+        return dropped() if self._actual.policies else {}
 
     def usages(self) -> dict[State, Usage]:
         """What the states of IPsec did that carry our tag, those that the key management made among them."""

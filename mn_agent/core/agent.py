@@ -162,12 +162,17 @@ def aspects(state: State) -> tuple[object, ...]:
 def deadline(state: State, now: float) -> float:
     """When `step` wants a Tick; infinity for never. A moment that is past means at once."""
     return min(
-        registration.deadline(state.registration, state.settings, now) if state.can_protect else inf,
-        _ike_due_at(state),
+        _sends_at(state, now),
         probing.deadline(state.probing, state.targets(), state.settings.probing),
         state.probing.look_at if _looks(state) else inf,
         state.decision.again_at,
     )
+
+
+def _sends_at(state: State, now: float) -> float:
+    """When there is a Binding Update to send, or an IKE SA to make."""
+    updates_at = registration.deadline(state.registration, state.settings, now) if state.can_protect else inf
+    return min(updates_at, _ike_due_at(state))
 
 
 def _looks(state: State) -> bool:
@@ -240,7 +245,7 @@ def _is_quiet(before: State, after: State, now: float) -> bool:
         after.decision == before.decision
         and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
         and after.registration is before.registration
-        and deadline(after, now) > now
+        and _sends_at(after, now) > now
     )
 
 

@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from math import inf
 
-from mip6.ike import Child, Connection, Lifetime, Mode, SharedKey, TrafficSelector
+from mip6.ike import MOBILITY, Connection, Lifetime, SharedKey, mobility_child
 from mip6.ike_sas import ChildSa, IkeSa
-from mip6.ipsec import Association, Use
-from mip6.kernel import host
-from mip6.wire.registry import NextHeader
+from mip6.ipsec import Association, Side
 from mn_agent.core.settings import Settings
 
-CONNECTION, MOBILITY = "monami6", "mobility"
-"""What charon calls the connection, and the child that protects mobility messages."""
+CONNECTION = "monami6"
+"""What charon calls it."""
 CHILD_S, IKE_S, CHECK_S = 3600, 4 * 3600, 60
 """When security associations are rekeyed, and after what silence to see whether the home agent has its IKE SA still."""
 TRY_S = 8.0
@@ -26,24 +24,14 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 32.0
 LONGEST_SILENCE_S = 300.0
 """After a try that failed: twice as long each time."""
 
-_UP = ("ESTABLISHED", "REKEYING", "REKEYED")
-_INSTALLED = ("INSTALLED", "REKEYING", "REKEYED")
-
 
 def connection(settings: Settings, care_of: IPv6Address) -> Connection:
     """What charon has to know. Only we rekey: if both did, packets would be lost."""
     ikev2, home = settings.ikev2, settings.home
     assert ikev2 is not None
     credential = ikev2.certificates or SharedKey(ikev2.secret or b"")
-    mobility = NextHeader.MOBILITY
-    child = Child(
-        name=MOBILITY,
-        mode=Mode.TRANSPORT_PROXY,
-        local=TrafficSelector(host(home.address), mobility),
-        remote=TrafficSelector(host(home.agent), mobility),
-        reqid=Association(home.address, home.agent).reqid(Use.MOBILITY),
-        lifetime=Lifetime(end_s=2 * CHILD_S, rekey_s=CHILD_S),
-    )
+    lifetime = Lifetime(end_s=2 * CHILD_S, rekey_s=CHILD_S)
+    child = mobility_child(Association(home.address, home.agent), Side.MOBILE_NODE, lifetime)
     return Connection(
         name=CONNECTION,
         local_address=care_of,
@@ -81,7 +69,7 @@ class Ike:
     def child(self) -> ChildSa | None:
         """The CHILD_SA that protects mobility messages, if it is installed."""
         children = self.sa.children if self.sa is not None else ()
-        return next((one for one in children if one.name == MOBILITY and one.state in _INSTALLED), None)
+        return next((one for one in children if one.name == MOBILITY and one.is_installed), None)
 
     @property
     def is_ready(self) -> bool:
@@ -99,7 +87,7 @@ def looked(ike: Ike, sas: Iterable[IkeSa] | None, now: float) -> Ike:
     """Charon was asked; None: it is not there."""
     if sas is None:
         return replace(ike, charon=False)
-    ours = [sa for sa in sas if sa.connection == CONNECTION and sa.state in _UP]
+    ours = [sa for sa in sas if sa.connection == CONNECTION and sa.is_up]
     sa = max(ours, key=lambda sa: sa.unique_id, default=None)
     seen = replace(ike, charon=True, sa=sa)
     if not seen.is_ready:

@@ -10,6 +10,7 @@ from home_agent.core.events import IkeLooked as LookedByHomeAgent
 from home_agent.core.report import status as ha_status
 from home_agent.core.settings import HomeAgent, Ikev2, Node, NodeIkev2
 from home_agent.core.settings import Settings as HomeAgentSettings
+from mip6.ike import MOBILITY as CHILD
 from mip6.ike import Certificates, Mode
 from mip6.ike_sas import ChildSa, IkeSa
 from mip6.ipsec import Use
@@ -67,7 +68,7 @@ def ike_sa(care_of: IPv6Address, *children: ChildSa, number: int = 1, name: str 
 
 
 MOBILITY = ChildSa(
-    name=ike.MOBILITY,
+    name=CHILD,
     unique_id=1,
     reqid=1,
     state="INSTALLED",
