@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -32,7 +33,7 @@ from home_agent.core.events import (
     Tick,
     UplinkChanged,
 )
-from home_agent.core.ike import connections
+from home_agent.core.ike import connections, restored
 from home_agent.core.kernel import TABLE_NAME, associations, wanted_kernel
 from home_agent.core.report import status
 from home_agent.core.saved import SavedEntry, restore, save
@@ -45,6 +46,7 @@ from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
 from mip6.linux import routing
 from mip6.linux.netlink import Netlink, Notifications, message
+from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 
@@ -77,7 +79,7 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
         return wanted_kernel(self.state)
 
     def aspects(self) -> tuple[object, ...]:
-        return self.state.cache, self.state.uplink
+        return self.state.cache, self.state.uplink, self.state.tunnels
 
     def deadline(self, now: float) -> float:  # noqa: ARG002
         return agent.deadline(self.state)
@@ -99,6 +101,13 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
 
     def association(self, home_address: IPv6Address) -> Association:
         return next(one for one in associations(self.state.settings) if one.home_address == home_address)
+
+    def adopt(self, present: Negotiated) -> None:
+        self.state = replace(self.state, tunnels=restored(self.state.settings, present))
+
+    def look_at_ike(self) -> None:
+        if self._charon is not None:
+            self._charon.look()
 
     def perform(self, command: Command) -> None:
         match command:
@@ -133,7 +142,7 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
             self._charon.start()
 
     def _ike_looked(self, sas: "Sas") -> None:
-        self.handle(IkeLooked(sas))
+        self.handle(IkeLooked(sas, self.negotiated()))
         if sas is not None:
             self.sweep_states(sas)
 

@@ -6,6 +6,10 @@ import msgspec
 class AssociationStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One, in one direction. `octets` are those of the packets inside."""
 
+    use: str
+    """What it protects: mobility (messages), return routability, payload."""
+    bid: int | None
+    """Whose payload."""
     direction: str
     """up: from the mobile node; down."""
     spi: str

@@ -1,24 +1,43 @@
 """What security associations did, as people see it."""
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address
 
 from mip6.association_status import AssociationStatus
-from mip6.ipsec import Association, Use
+from mip6.ipsec import RETURN_ROUTABILITY, Association, Side, Use, sending, tunnel_use
+from mip6.tunnels import Tunnels
 from mip6.xfrm import Protocol, State, Usage
 
 
-def associations(association: Association, usages: Mapping[State, Usage]) -> list[AssociationStatus]:
-    """Those that protect mobility messages, of this mobile node, the newest first."""
-    reqids = (association.reqid(Use.MOBILITY), association.static_reqid(Use.MOBILITY))
-    ours = [(one, usage) for one, usage in usages.items() if one.protocol is Protocol.ESP and one.reqid in reqids]
-    ours.sort(key=lambda pair: (-pair[1].added_at, pair[0].destination))
-    return [_status(state, usage, association.home_address) for state, usage in ours]
+def associations(
+    association: Association, side: Side, usages: Mapping[State, Usage], tunnels: Tunnels
+) -> list[AssociationStatus]:
+    """Those of this mobile node that packets go through: of mobility messages, then of tunnels; of each the newest
+    first.
+    """
+    mobility = (association.reqid(Use.MOBILITY), association.static_reqid(Use.MOBILITY))
+    here = association.home_agent if side is Side.HOME_AGENT else association.home_address
+    told = []
+    for state, usage in usages.items():
+        if state.protocol is not Protocol.ESP:
+            continue
+        if state.reqid in mobility:
+            told.append(_status("mobility", None, state, usage, is_up=state.source == association.home_address))
+            continue
+        for number, tunnel in tunnels.items():
+            is_sent = state.reqid == sending(association, side, number).reqid
+            if is_sent or (state.spi in tunnel.spis and state.destination == here):
+                is_up = is_sent == (side is Side.MOBILE_NODE)
+                bid = number if number != RETURN_ROUTABILITY else None
+                use = tunnel_use(number).name.lower().replace("_", " ")
+                told.append(_status(use, bid, state, usage, is_up=is_up))
+    return sorted(told, key=lambda one: (one.use, one.bid or 0, -one.since, one.direction))
 
 
-def _status(state: State, usage: Usage, home_address: IPv6Address) -> AssociationStatus:
+def _status(use: str, bid: int | None, state: State, usage: Usage, *, is_up: bool) -> AssociationStatus:
     return AssociationStatus(
-        direction="up" if state.source == home_address else "down",
+        use=use,
+        bid=bid,
+        direction="up" if is_up else "down",
         spi=f"{state.spi:#010x}",
         since=float(usage.added_at),
         packets=usage.packets,

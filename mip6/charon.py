@@ -30,6 +30,8 @@ class Charon:
         self._connections: dict[str, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._is_looking = False
+        """Whether it will be asked, but was not yet."""
 
     def start(self) -> None:
         """Listen from now on."""
@@ -50,9 +52,15 @@ class Charon:
         self._connections[connection.name] = connection
         self._spawn(self._establish(connection, child, timeout_s, tried))
 
+    def negotiate(self, connection: str, child: str, timeout_s: float) -> None:
+        """Negotiate this CHILD_SA too, over the IKE_SA that the connection has."""
+        self._spawn(self._initiate(connection, child, timeout_s))
+
     def look(self) -> None:
         """Ask what charon has, and tell it."""
-        self._spawn(self._look())
+        if not self._is_looking:
+            self._is_looking = True
+            self._spawn(self._look())
 
     async def end(self, connection: str) -> None:
         """End the IKE_SA of a connection."""
@@ -108,7 +116,18 @@ class Charon:
         await self._look()
         tried()
 
+    async def _initiate(self, connection: str, child: str, timeout_s: float) -> None:
+        async with self._turn:
+            try:
+                await self._vici.request(initiation(connection, child, timeout_s))
+            except ViciError as error:
+                self._trouble(str(error))
+            else:
+                self._trouble(None)
+        self.look()
+
     async def _look(self) -> None:
+        self._is_looking = False
         try:
             self._tell(tuple(await self._sas()))
         except ViciError:

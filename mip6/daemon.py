@@ -32,6 +32,7 @@ from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
 from mip6.linux.reconciler import Reconciler
 from mip6.reception import IcmpError
 from mip6.table import Counter
+from mip6.tunnels import Negotiated, by_reqid
 from mip6.wire.checksum import with_checksum
 from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
 from mip6.wire.registry import IcmpType
@@ -114,6 +115,14 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     @abstractmethod
     def association(self, home_address: IPv6Address) -> Association:
         """Of the mobile node with this home address, whose messages IPsec protects."""
+
+    @abstractmethod
+    def adopt(self, present: Negotiated) -> None:
+        """Go on, before the first event, with the states of IPsec that are in the kernel; ours are among them."""
+
+    @abstractmethod
+    def look_at_ike(self) -> None:
+        """The key management may have negotiated something."""
 
     @abstractmethod
     def perform(self, command: CommandT) -> None:
@@ -222,6 +231,12 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         if self._reconciler is not None:
             self._try("IKE", partial(self._reconciler.sweep, known))
 
+    def negotiated(self) -> Negotiated:
+        """The states in the kernel that the key management made."""
+        with suppress(OSError):
+            return by_reqid(self._reconciler.negotiated()) if self._reconciler else {}
+        return {}
+
     def counters(self) -> Mapping[str, Counter]:
         """Of the kernel; none without it."""
         with suppress(OSError):
@@ -280,6 +295,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     def _open_reconciler(self) -> None:
         if self._reconciler is None:
             self._reconciler = Reconciler(self._table_name)
+            self.adopt(by_reqid(self._reconciler.states | self._reconciler.negotiated()))
             self._aspects = ()
             self.watch(self._reconciler.fileno(), self._heed)
 
@@ -309,6 +325,8 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         assert self._reconciler is not None
         if self._reconciler.heed():
             self._reconcile()
+        if self._reconciler.has_new_states:
+            self.look_at_ike()
 
     def _reconcile(self) -> None:
         if self._reconciler is None:

@@ -2,9 +2,9 @@
 
 `mip6.vici` carries the requests, `mip6.ike_sas` reads what charon has. IKEv2 runs between a care-of address and the
 home agent (RFC 4877 section 4.4). The first CHILD_SA protects mobility messages between home address and home agent;
-each of the others is a tunnel for payload, one per care-of address. All tunnels have the same traffic selectors: a
-label tells them apart, which IKEv2 carries beside the selectors and no kernel sees. The policies are ours; the reqid is
-what ties charon's states to them.
+each of the others is a tunnel (mip6.tunnels): one for return routability, and for payload one per binding. The latter
+have the same traffic selectors: a label tells them apart, which IKEv2 carries beside the selectors and no kernel sees.
+The policies are ours; the reqid is what ties charon's states to them.
 """
 
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TypeAlias
 
 from mip6.form import Certificate, PrivateKey
-from mip6.ipsec import Association, Side, Use
-from mip6.kernel import host
+from mip6.ipsec import REPLAY_WINDOW, RETURN_ROUTABILITY, Association, Side, Use, tunnel_use
+from mip6.kernel import ANYWHERE, host
 from mip6.wire.registry import NextHeader
 
 Value: TypeAlias = "str | bytes | list[str] | list[bytes] | dict[str, Value]"
@@ -31,14 +31,6 @@ class Mode(Enum):
     TUNNEL = "tunnel"
     TRANSPORT_PROXY = "transport_proxy"
     """Transport mode between the addresses of the selectors, whatever IKEv2 runs between."""
-
-
-class StartAction(Enum):
-    """What makes charon negotiate a CHILD_SA, beside a request for it and the peer."""
-
-    NONE = "none"
-    TRAP = "trap"
-    """A packet that needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +63,15 @@ class Child:
     local: TrafficSelector
     remote: TrafficSelector
     reqid: int
-    """No other CHILD_SA of this machine may have it: charon finds by it what MIGRATE and ACQUIRE are about."""
+    """Charon finds by it what a MIGRATE is about: the one that tells of IKE's addresses names that of the mobility
+    messages."""
     lifetime: Lifetime
-    if_id: int = 0
-    """Of the states; 0 for none."""
     label: str | None = None
     """Tells it from others with the same selectors; the same at both ends."""
-    start_action: StartAction = StartAction.NONE
+    replay_window: int = REPLAY_WINDOW
     proposals: tuple[str, ...] = ("aes128-sha256", "aes256-sha256")
-    """None with a combined mode: while the kernel moves a state, it may use a sequence number twice, and with that
-    a nonce."""
+    """None with a combined mode: a state of ours that somebody deletes is put back, and begins anew with its sequence
+    numbers; in those modes that is to use a nonce twice."""
 
 
 MOBILITY = "mobility"
@@ -104,6 +95,28 @@ def mobility_child(association: Association, side: Side, lifetime: Lifetime) -> 
         reqid=association.reqid(Use.MOBILITY),
         lifetime=lifetime,
     )
+
+
+def tunnel_child(association: Association, side: Side, number: int, lifetime: Lifetime) -> Child:
+    """The tunnel with this number, as either end has it: whatever it is for, from the home address to anywhere."""
+    protocol = NextHeader.MOBILITY if number == RETURN_ROUTABILITY else 0
+    home = TrafficSelector(host(association.home_address), protocol)
+    others = TrafficSelector(ANYWHERE, protocol)
+    is_mobile_node = side is Side.MOBILE_NODE
+    return Child(
+        name=tunnel_name(number),
+        mode=Mode.TUNNEL,
+        local=home if is_mobile_node else others,
+        remote=others if is_mobile_node else home,
+        reqid=association.reqid(tunnel_use(number)),
+        lifetime=lifetime,
+        label=None if number == RETURN_ROUTABILITY else tunnel_name(number),
+    )
+
+
+def tunnel_name(number: int) -> str:
+    """What charon calls the CHILD_SA of a tunnel."""
+    return "return-routability" if number == RETURN_ROUTABILITY else f"binding-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +209,7 @@ def _child(child: Child) -> Section:
         "local_ts": [str(child.local)],
         "remote_ts": [str(child.remote)],
         "reqid": str(child.reqid),
-        "start_action": child.start_action.value,
+        "replay_window": str(child.replay_window),
         "esp_proposals": list(child.proposals),
         "rekey_time": _seconds(child.lifetime.rekey_s),
         "life_time": _seconds(child.lifetime.end_s),
@@ -204,8 +217,6 @@ def _child(child: Child) -> Section:
         # subtracts from 0, too, which makes it rekey without end
         "rand_time": _seconds((child.lifetime.rekey_s or 0) // 10),
     }
-    if child.if_id:
-        section |= {"if_id_in": str(child.if_id), "if_id_out": str(child.if_id)}
     if child.label is not None:
         section |= {"label": child.label, "label_mode": "simple"}
     return section
@@ -213,11 +224,6 @@ def _child(child: Child) -> Section:
 
 def _seconds(duration_s: int | None) -> str:
     return f"{duration_s or 0}s"
-
-
-def forgetting(connection: str) -> Request:
-    """Charon shall know the connection no more. An IKE_SA that exists stays."""
-    return Request("unload-conn", {"name": connection})
 
 
 def initiation(connection: str, child: str, timeout_s: float) -> Request:

@@ -4,21 +4,27 @@ What RFC 4877 section 6 lists, seen from either end. In the transport mode of ES
 whichever care-of address is in use: all mobility messages, and mobile prefix discovery. The kernel's mode "route
 optimization" puts a Home Address option or a type 2 routing header around it; its states say which care-of address goes
 into what is sent, and take what arrives from any: which of them may be used is the mobility layer's to say. In tunnel
-mode: the messages of return routability, which go through the home agent.
+mode: the messages of return routability, which go through the home agent, and payload.
+
+There is one tunnel for return routability, and one for the payload of each binding, called by its binding identifier
+(RFC 5648 section 9.3). What is to go through a tunnel is routed to its device, and so meets the tunnel's own policy.
+Policy and state name addresses that only stand for the tunnel: nftables puts the care-of address there that is in use
+(mip6.tunnels tells of these states). What comes out of any tunnel is taken as one: which care-of address it was sent
+from is the mobility layer's business again.
 
 The states with the keys are no part of this: they are the key management's, or come from a file. A policy finds them by
 its reqid, which no other use and no other mobile node has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated
 
 from mip6.form import SPI, Key
-from mip6.kernel import host
-from mip6.wire.registry import IcmpType
+from mip6.kernel import ANYWHERE, Device, host
+from mip6.wire.registry import IcmpType, NextHeader
 from mip6.xfrm import (
     REQIDS,
     STATIC_REQIDS,
@@ -40,8 +46,9 @@ MOST_NODES = 1 << 15
 """Mobile nodes of a home agent, so that each has reqids of its own."""
 
 _ANY_CARE_OF = IPv6Address(0)
-_FIRST, _THEN = 1000, 2000
-"""Priorities; what goes through the home agent comes after what is for itself."""
+_HERE, _FIRST, _THEN, _LAST = 500, 1000, 1500, 2000
+"""Priorities: what never leaves the machine, what is for the home agent itself, what goes through it of return
+routability, and payload."""
 
 
 class Side(Enum):
@@ -57,6 +64,20 @@ class Use(IntEnum):
     MOBILITY = 0
     PREFIX_DISCOVERY = 1
     RETURN_ROUTABILITY = 2
+    PAYLOAD = 3
+    """Of all care-of addresses: a tunnel for each."""
+
+
+RETURN_ROUTABILITY = 0
+"""Number of the tunnel for it; the number of any other is the binding identifier whose payload goes through it."""
+MOST_TUNNELS = 16
+"""For payload: the highest binding identifier that can have one."""
+
+REPLAY_WINDOW = 1024
+"""Packets that may be late: those of a tunnel take one way mostly, but not while its binding moves."""
+
+TUNNELS = IPv6Network("100::6d39:0:0/96")
+"""Addresses that stand for tunnels; no packet leaves the machine with one (RFC 6666)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +118,8 @@ class StaticPair:
 
 ENCRYPTION_KEY_OCTETS, INTEGRITY_KEY_OCTETS = (16, 24, 32), 32
 
+_SENDING, _RECEIVING = 0x20, 0x40
+"""In reqids of our states of tunnels: this plus the tunnel's number, and this plus the use."""
 _HOME_ADDRESS_OPTION, _ROUTING_HEADER = 0x80, 0x81
 """In reqids of states of mode "route optimization"."""
 
@@ -178,6 +201,77 @@ def policies(association: Association, side: Side, *, static: bool) -> Iterator[
             # A kernel with xfrm_interface looks for a policy after the header around ESP already
             source, destination = host(exchange.source), host(exchange.destination)
             yield Policy(PolicyId(direction, Selector(source, destination, Protocol.ESP)), (exchange,), _FIRST)
+
+
+def tunnel_use(number: int) -> Use:
+    """What the tunnel with this number is for."""
+    return Use.RETURN_ROUTABILITY if number == RETURN_ROUTABILITY else Use.PAYLOAD
+
+
+def protected_mtu(link_mtu: int) -> int:
+    """MTU of a route into a tunnel over such a link: AES in CBC mode fills blocks of 16 octets, two of which are
+    padding's, and needs an initialization vector; the check value of HMAC-SHA-256-128 is 16 octets, ESP's header 8, the
+    outer one 40 (RFC 4303 section 2).
+    """
+    return max((link_mtu - 40 - 8 - 16 - 16) // 16 * 16 - 2, 1280)
+
+
+def tunnel_address(association: Association, number: int) -> IPv6Address:
+    """What stands for the far end of a tunnel."""
+    return TUNNELS[association.place << 8 | number]
+
+
+def sending(association: Association, side: Side, number: int) -> Template:
+    """What is done to packets that go into a tunnel."""
+    return Template(
+        protocol=Protocol.ESP,
+        mode=Mode.TUNNEL,
+        reqid=STATIC_REQIDS.start + (association.place << 8) + _SENDING + number,
+        source=_NOWHERE if side is Side.MOBILE_NODE else association.home_agent,
+        destination=tunnel_address(association, number),
+    )
+
+
+def receiving(association: Association, side: Side, use: Use) -> Template:
+    """What must have been done to packets that come out of the tunnels for this use. At the home agent it is whatever
+    the key management negotiated; a mobile node's care-of addresses come and go, but not the address of our states.
+    """
+    if side is Side.HOME_AGENT:
+        return Template(protocol=Protocol.ESP, mode=Mode.TUNNEL, reqid=association.reqid(use))
+    return Template(
+        protocol=Protocol.ESP,
+        mode=Mode.TUNNEL,
+        reqid=STATIC_REQIDS.start + (association.place << 8) + _RECEIVING + use,
+        source=association.home_agent,
+        destination=association.home_address,
+    )
+
+
+def tunnel_policies(association: Association, side: Side, numbers: Iterable[int], *, payload: bool) -> Iterator[Policy]:
+    """`numbers`: of the tunnels that something may be sent through. `payload`: nothing of it goes, nor comes, without
+    protection.
+    """
+    is_mobile_node = side is Side.MOBILE_NODE
+    home = host(association.home_address)
+    out = Selector(home, ANYWHERE) if is_mobile_node else Selector(ANYWHERE, home)
+    into = Selector(out.destination, out.source)
+    for number in numbers:
+        selector, priority = out, _LAST
+        if number == RETURN_ROUTABILITY:
+            selector, priority = Selector(out.source, out.destination, NextHeader.MOBILITY), _THEN
+        id_ = PolicyId(Direction.OUT, selector, if_id=Device(number).if_id)
+        yield Policy(id_, (sending(association, side, number),), priority)
+    for direction in (Direction.IN,) if is_mobile_node else (Direction.IN, Direction.FORWARD):
+        messages = Selector(into.source, into.destination, NextHeader.MOBILITY)
+        yield Policy(PolicyId(direction, messages), (receiving(association, side, Use.RETURN_ROUTABILITY),), _THEN)
+        if payload:
+            yield Policy(PolicyId(direction, into), (receiving(association, side, Use.PAYLOAD),), _LAST)
+    if is_mobile_node and payload:
+        # A selector with the interface lo would also meet what has had a routing header taken off
+        from_here = Selector(home, home)
+        reqid = receiving(association, side, Use.PAYLOAD).reqid
+        untouched = Template(protocol=Protocol.ESP, mode=Mode.TRANSPORT, reqid=reqid, optional=True)
+        yield Policy(PolicyId(Direction.IN, from_here), (untouched,), _HERE)
 
 
 def carrier(association: Association) -> Policy:

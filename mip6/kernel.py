@@ -22,6 +22,10 @@ ANYWHERE = IPv6Network("::/0")
 LOOPBACK = 1
 """Index of the interface `lo`."""
 
+DEVICE_NAME = "monami6-"
+"""How the names of our network devices begin."""
+_DEVICES = 0x6D36_0000
+
 DELIVER, FORWARD = IPv6Address("100::6d36:1"), IPv6Address("100::6d36:2")
 """Where nftables sends the tunnelled packets that it found good, and where a route takes the outer header off: those
 with an inner packet for this machine, and those for others (the kernel's seg6local actions do one or the other).
@@ -34,6 +38,28 @@ class Address:
     """A /128 on the loopback interface: it outlives every link."""
 
     address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What is routed to this network device (kind xfrm) meets the policies that have its `if_id`. It needs no link, and
+    so outlives every one. `number`: from 0 to 255.
+    """
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"{DEVICE_NAME}{self.number}"
+
+    @property
+    def index(self) -> int:
+        """Of the interface. The kernel takes the one that it is given, so routes can name it beforehand."""
+        return _DEVICES + self.number
+
+    @property
+    def if_id(self) -> int:
+        return _DEVICES + self.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +155,14 @@ class Kernel:
     """No two with the same ID; each has a reqid of ours."""
     states: frozenset[State] = frozenset()
     """Likewise; those that the key management makes are none of these."""
+    devices: frozenset[Device] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """Add the object, or replace the route that has its key."""
 
-    object: Address | Rule | Route | Policy | State
+    object: Address | Device | Rule | Route | Policy | State
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +176,7 @@ class Replace:
 class Remove:
     """Delete the object."""
 
-    object: Address | Rule | Route | Policy | State
+    object: Address | Device | Rule | Route | Policy | State
 
 
 Operation = Put | Replace | Remove
@@ -157,7 +184,7 @@ Operation = Put | Replace | Remove
 
 def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
     """The steps from `actual` to `wanted`, in an order that never leaves traffic without a way, nor unprotected:
-    addresses (routes name them as source), then states and the policies that need them, then routes by their tables,
+    addresses and devices (routes name them), then states and the policies that need them, then routes by their tables,
     then the rules that lead to them; deletions afterwards, in the reverse order. nftables is not part of it: its table
     changes in one transaction of its own.
     """
@@ -166,6 +193,7 @@ def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
     put_policies, remove_policies = _policy_difference(actual.policies, wanted.policies)
     put: list[Operation] = []
     put += [Put(address) for address in sorted(wanted.addresses - actual.addresses, key=_address_order)]
+    put += [Put(device) for device in sorted(wanted.devices - actual.devices, key=_device_order)]
     put += put_states + put_policies
     put += [Put(route) for route in sorted(wanted.routes - actual.routes, key=_route_order)]
     put += [Put(rule) for rule in put_rules]
@@ -174,12 +202,17 @@ def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
     replaced = {route.key for route in wanted.routes} if gone else set()
     remove += [Remove(route) for route in sorted(gone, key=_route_order) if route.key not in replaced]
     remove += remove_policies + remove_states
+    remove += [Remove(device) for device in sorted(actual.devices - wanted.devices, key=_device_order)]
     remove += [Remove(address) for address in sorted(actual.addresses - wanted.addresses, key=_address_order)]
     return put + remove
 
 
 def _address_order(address: Address) -> IPv6Address:
     return address.address
+
+
+def _device_order(device: Device) -> int:
+    return device.number
 
 
 def _route_order(route: Route) -> tuple[int, IPv6Network, int]:

@@ -10,6 +10,9 @@ Element = str | int | IPv6Address
 """Its text is nft syntax."""
 Elements = frozenset[Element] | Mapping[Element, Element]
 
+SPI = "@th,0,32"
+"""Of an ESP packet, in nft syntax; in elements it is a number."""
+
 
 class Counter(NamedTuple):
     """What a named counter has seen."""

@@ -21,10 +21,11 @@ from mip6 import statefile
 from mip6.config import ConfigError
 from mip6.control import ControlError, Method
 from mip6.daemon import Daemon, boottime
-from mip6.ike import MOBILITY
+from mip6.ike import MOBILITY, tunnel_name
 from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
 from mip6.table import Counter
+from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.icmp import echo_request, parse_echo_reply
@@ -36,6 +37,7 @@ from mn_agent.core.commands import (
     Command,
     CountTraffic,
     EstablishIke,
+    EstablishTunnel,
     ForgetNeighbour,
     MoveIke,
     Send,
@@ -63,7 +65,7 @@ from mn_agent.core.explain import Packet as AskedPacket
 from mn_agent.core.explain import explain
 from mn_agent.core.flow_bindings import is_due
 from mn_agent.core.ike import CONNECTION, TRY_S, connection
-from mn_agent.core.kernel import TABLE_NAME, association, counter_name, wanted_kernel
+from mn_agent.core.kernel import TABLE_NAME, counter_name, wanted_kernel
 from mn_agent.core.links import Link, called
 from mn_agent.core.probing import Probe
 from mn_agent.core.registration import endpoint
@@ -142,7 +144,14 @@ class AgentDaemon(Daemon[State, Event, Command]):
         return Refused(what, why)
 
     def association(self, home_address: IPv6Address) -> Association:  # noqa: ARG002
-        return association(self.state.settings)
+        return self.state.settings.association
+
+    def adopt(self, present: Negotiated) -> None:
+        self.state = agent.adopt(self.state, present)
+
+    def look_at_ike(self) -> None:
+        if self._charon is not None:
+            self._charon.look()
 
     def perform(self, command: Command) -> None:
         match command:
@@ -158,12 +167,15 @@ class AgentDaemon(Daemon[State, Event, Command]):
             case CountTraffic():
                 self.soon(self._count())
             case MoveIke(care_of):
-                self.migrate(ike_move(association(self.state.settings), Side.MOBILE_NODE, care_of))
+                self.migrate(ike_move(self.state.settings.association, Side.MOBILE_NODE, care_of))
                 assert self._charon is not None
                 self._charon.look()
             case EstablishIke(care_of):
                 assert self._charon is not None
                 self._charon.establish(connection(self.state.settings, care_of), MOBILITY, TRY_S, self._ike_tried)
+            case EstablishTunnel(number):
+                assert self._charon is not None
+                self._charon.negotiate(CONNECTION, tunnel_name(number), TRY_S)
             case Tell(notice):
                 self.log.info("%s: %s", notice.kind.value, notice.text)
                 event = {"at": time.time(), "event": notice.kind.value, "text": notice.text}
@@ -213,7 +225,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
         self.handle(IkeTried())
 
     def _ike_looked(self, sas: "Sas") -> None:
-        self.handle(IkeLooked(sas))
+        self.handle(IkeLooked(sas, self.negotiated()))
         if sas is not None:
             self.sweep_states(sas)
 

@@ -71,7 +71,8 @@ def _traffic(status: Status) -> Iterator[Text]:
         yield pinned(ike.pinned, ike=True)
     if ike.strongswan is not None:
         yield _ike_sa(ike, now)
-    yield from (Text(association(one, now)) for one in status.associations)
+    names = {link.bid: link.name for link in status.links}
+    yield from (Text(association(one, now, names)) for one in status.associations)
 
 
 def _ike_sa(ike: IkeStatus, now: float) -> Text:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from monami6.times import since
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mip6.association_status import AssociationStatus
 
 _UNITS = ((1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"))
@@ -37,11 +39,13 @@ def traffic(packets: int, size: int) -> str:
     return f"{count(packets, 'packet')}, {octets(size)}" if packets else "nothing"
 
 
-def association(one: "AssociationStatus", now: float) -> str:
-    """A security association, on a line of its own."""
+def association(one: "AssociationStatus", now: float, links: "Mapping[int, str] | None" = None) -> str:
+    """A security association, on a line of its own. `links`: names by binding identifier."""
+    whose = "" if one.bid is None else f" of {(links or {}).get(one.bid, f'binding {one.bid}')}"
     dropped = ((one.replays, "replay"), (one.failures, "forged packet"))
     lost = "".join(f"; {count(number, noun)} dropped" for number, noun in dropped if number)
-    return f"  ESP {one.direction:4} {one.spi} {since(one.since, now)}: {traffic(one.packets, one.octets)}{lost}"
+    name = f"ESP {one.direction:4} {one.spi} {one.use}{whose}"
+    return f"  {name} {since(one.since, now)}: {traffic(one.packets, one.octets)}{lost}"
 
 
 def bound(state: str) -> str:

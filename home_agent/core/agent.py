@@ -25,13 +25,14 @@ from home_agent.core.events import (
     Tick,
     UplinkChanged,
 )
-from home_agent.core.ike import connection_name, established
+from home_agent.core.ike import adopt, connection_name, due_at, established, looked
 from home_agent.core.responder import respond
 from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State
 from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive
 from mip6.relay import read_too_big
+from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingRefreshRequest, BindingUpdate, encode
@@ -49,14 +50,14 @@ def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
 def deadline(state: State) -> float:
     """When `step` wants a Tick; infinity for never."""
     requests = [binding.refresh_request_at for entry in state.cache.values() for binding in entry.bindings.values()]
-    return min([cache_deadline(state.cache), *requests])
+    return min([cache_deadline(state.cache), due_at(state.tunnels), *requests])
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     """Take one event. `now`: seconds of a clock that never jumps and counts sleep (CLOCK_BOOTTIME)."""
     before = state
     commands: list[Command] = []
-    state = replace(state, cache=expire(state.cache, now))
+    state = replace(state, cache=expire(state.cache, now), tunnels=adopt(state.tunnels, now))
     match event:
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
@@ -64,8 +65,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = _relay(state, data, now)
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
-        case IkeLooked(sas):
-            state, commands = _look(state, sas)
+        case IkeLooked(sas, negotiated):
+            state, commands = _look(state, sas, negotiated, now)
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -111,7 +112,9 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
     return state, commands
 
 
-def _look(state: State, sas: tuple[IkeSa, ...] | None) -> tuple[State, list[Command]]:
+def _look(
+    state: State, sas: tuple[IkeSa, ...] | None, negotiated: Negotiated, now: float
+) -> tuple[State, list[Command]]:
     """A mobile node whose IKE SA is gone, but not what it negotiated, does not know: asked to refresh its bindings, it
     finds out.
     """
@@ -121,7 +124,8 @@ def _look(state: State, sas: tuple[IkeSa, ...] | None) -> tuple[State, list[Comm
     lost = [node for node in state.settings.node if connection_name(node) in state.established - there]
     entries = [state.cache[node.home_address] for node in lost if node.home_address in state.cache]
     requests = [Send(_refresh_request(state, entry, entry.bindings)) for entry in entries if entry.bindings]
-    return replace(state, sas=sas, established=there), [*requests]
+    found = looked(state.tunnels, state.settings, sas, negotiated, now)
+    return replace(state, sas=sas, established=there, tunnels=found), [*requests]
 
 
 def _can_move(state: State, node: Node) -> bool:

@@ -1,12 +1,13 @@
 """Everything that can happen to the home agent, and everything it wants done."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from home_agent.core.state import Uplink
 from mip6.ike_sas import IkeSa
 from mip6.reception import IcmpError
+from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 
@@ -37,9 +38,10 @@ class UplinkChanged:
 
 @dataclass(frozen=True, slots=True)
 class IkeLooked:
-    """What IKE SAs charon has; None: it is not there."""
+    """What IKE SAs charon has, and what states; None: it is not there."""
 
     sas: tuple[IkeSa, ...] | None
+    negotiated: Negotiated = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,36 @@ unreachable there. nftables keeps the pairs of care-of and home address that may
 A flow that is bound to certain care-of addresses gets a mark, which has one bit for each slot that one of them has. A
 bit leads into the table of its slot, where the home address has a route to just that care-of address. The lowest bit
 takes the packet; for each of the others a copy is made, to an address that stands for mobile node and slot.
+
+Where IPsec protects payload, the routes into a tunnel lead to its device instead (mip6.ipsec). What comes out of it is
+addressed to what stands for the tunnel, and nftables puts the care-of address there. What comes in is taken if it has
+keys and a care-of address of the same mobile node.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
-from home_agent.core.cache import Binding, CacheEntry
+from home_agent.core.cache import PLAIN, Binding, CacheEntry
 from home_agent.core.settings import SLOTS, Settings
 from home_agent.core.state import State, Uplink
-from mip6 import ipsec
+from mip6 import ipsec, tunnels
 from mip6.classifier import Flow, Lookup, layers, lookup
-from mip6.ipsec import Association, Side
+from mip6.ipsec import (
+    MOST_TUNNELS,
+    RETURN_ROUTABILITY,
+    TUNNELS,
+    Association,
+    Side,
+    protected_mtu,
+    tunnel_address,
+)
 from mip6.kernel import (
     DELIVER,
     FORWARD,
     LOCAL_TABLE,
     MAIN_TABLE,
+    Device,
     Encapsulate,
     Kernel,
     Route,
@@ -32,7 +45,7 @@ from mip6.kernel import (
     tunnel_route_mtu,
 )
 from mip6.mark import Mark
-from mip6.table import Chain, Element, Elements, Set, Table
+from mip6.table import SPI, Chain, Element, Elements, Set, Table
 from mip6.wire.registry import NextHeader
 from mip6.wire.traffic_selectors import Ipv6Selector
 from mip6.xfrm import Policy
@@ -40,7 +53,7 @@ from mip6.xfrm import State as XfrmState
 
 TABLE_NAME = "monami6_ha"
 
-DECAPSULATION_TABLE, HOME_TABLE, COPY_TABLE = 14600, 14601, 14602
+DECAPSULATION_TABLE, HOME_TABLE, COPY_TABLE, RETURN_ROUTABILITY_TABLE = range(14600, 14604)
 SLOT_TABLES = 14610
 """Table of a slot: this plus its number."""
 
@@ -54,7 +67,7 @@ FRAGMENTS_S = 15
 
 _BEFORE_REASSEMBLY = -450
 
-STATIC_COUNTERS = frozenset(("tunnelled", "spoofed_inner_source", "spoofed_outer_source"))
+STATIC_COUNTERS = frozenset(("tunnelled", "spoofed_inner_source", "spoofed_outer_source", "not_protected"))
 
 _FIRST, _FLOWS, _LAST = 0, 32764, 32765
 
@@ -82,7 +95,7 @@ def wanted_kernel(state: State) -> Kernel:
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER)),
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(FORWARD)),
         Rule(_FIRST, COPY_TABLE, destination=COPIES),
-        *_mobility_rules(state.settings),
+        *_ipsec_rules(state.settings),
         *(Rule(_FLOWS, SLOT_TABLES + slot, mark=_mark(slot), order=slot) for slot in slots),
         Rule(_LAST, HOME_TABLE),
     )
@@ -93,27 +106,55 @@ def wanted_kernel(state: State) -> Kernel:
     ]
     if state.uplink is not None:
         for place, entry in bound.items():
-            routes += _tunnel_routes(place, entry, state.uplink)
+            routes += _tunnel_routes(state, place, entry, state.uplink)
+        if state.settings.ikev2 is not None:
+            routes.append(Route(DECAPSULATION_TABLE, TUNNELS, state.uplink.index))
+    protected = _protected(state, bound)
     return Kernel(
+        devices=frozenset(Device(number) for numbers in protected.values() for number in numbers),
         rules=rules,
         routes=frozenset(routes),
-        table=_table(state.settings, bound),
-        policies=frozenset(_policies(state.settings)),
-        states=frozenset(_states(state.settings)),
+        table=_table(state, bound, protected),
+        policies=frozenset(_policies(state.settings, protected)),
+        states=frozenset(_states(state)),
     )
 
 
-def _mobility_rules(settings: Settings) -> list[Rule]:
+Protected = Mapping[int, Mapping[int, IPv6Address]]
+"""By place and number: the care-of address for each tunnel that IPsec protects."""
+
+
+def _protected(state: State, bound: Mapping[int, CacheEntry]) -> Protected:
+    nodes = state.settings.node
+    return {place: _care_of(state, place, entry) for place, entry in bound.items() if nodes[place].ikev2 is not None}
+
+
+def _care_of(state: State, place: int, entry: CacheEntry) -> dict[int, IPv6Address]:
+    """Messages of return routability go where unclaimed payload goes (RFC 5648 section 9.3.1)."""
+    found = {RETURN_ROUTABILITY: entry.preferred.care_of}
+    if state.settings.node[place].protects_payload:
+        found |= {_number(state, binding, entry): binding.care_of for binding in entry.bindings.values()}
+    return found
+
+
+def _number(state: State, binding: Binding, entry: CacheEntry) -> int:
+    """Of the tunnel for a binding's payload. One without an identifier takes any that there is: it is the only one."""
+    there = [number for number in state.tunnels.get(entry.home_address, ()) if number != RETURN_ROUTABILITY]
+    return binding.bid if binding.bid != PLAIN else min(there, default=MOST_TUNNELS)
+
+
+def _ipsec_rules(settings: Settings) -> Iterator[Rule]:
     """A protected message to a home address is in no tunnel: IPsec puts the care-of address there, and then looks for
-    the way again. Until then any way will do.
+    the way again. Until then any way will do. One that somebody else sends is about return routability.
     """
-    if not any(node.is_ipsec for node in settings.node):
-        return []
     own, mobility = host(settings.home_agent.address), NextHeader.MOBILITY
-    return [
-        Rule(_FIRST, MAIN_TABLE, source=own, destination=prefix, ip_protocol=mobility)
-        for prefix in settings.home_agent.prefixes
-    ]
+    if any(node.is_ipsec for node in settings.node):
+        for prefix in settings.home_agent.prefixes:
+            yield Rule(_FIRST, MAIN_TABLE, source=own, destination=prefix, ip_protocol=mobility)
+    if settings.ikev2 is not None:
+        yield Rule(_FIRST, DECAPSULATION_TABLE, destination=TUNNELS)
+        for prefix in settings.home_agent.prefixes:
+            yield Rule(_FIRST, RETURN_ROUTABILITY_TABLE, destination=prefix, ip_protocol=mobility, order=1)
 
 
 def associations(settings: Settings) -> Iterator[Association]:
@@ -124,18 +165,23 @@ def associations(settings: Settings) -> Iterator[Association]:
             yield Association(node.home_address, own, place)
 
 
-def _policies(settings: Settings) -> Iterator[Policy]:
+def _policies(settings: Settings, protected: Protected) -> Iterator[Policy]:
     for association in associations(settings):
-        static = settings.node[association.place].manual is not None
-        yield from ipsec.policies(association, Side.HOME_AGENT, static=static)
+        node = settings.node[association.place]
+        yield from ipsec.policies(association, Side.HOME_AGENT, static=node.manual is not None)
+        if node.ikev2 is not None:
+            numbers = protected.get(association.place, ())
+            yield from ipsec.tunnel_policies(association, Side.HOME_AGENT, numbers, payload=node.protects_payload)
 
 
-def _states(settings: Settings) -> Iterator[XfrmState]:
-    for association in associations(settings):
+def _states(state: State) -> Iterator[XfrmState]:
+    for association in associations(state.settings):
         yield from ipsec.states(association, Side.HOME_AGENT)
-        pair = settings.node[association.place].manual
+        pair = state.settings.node[association.place].manual
         if pair is not None:
             yield from ipsec.static_states(association, pair)
+    for found in state.tunnels.values():
+        yield from tunnels.states(found)
 
 
 def _mark(slot: int) -> Mark:
@@ -148,13 +194,21 @@ def _named_by_flows(entry: CacheEntry) -> list[Binding]:
     return [entry.bindings[bid] for bid in sorted(bids)]
 
 
-def _tunnel_routes(place: int, entry: CacheEntry, uplink: Uplink) -> Iterator[Route]:
+def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) -> Iterator[Route]:
     home_address, mtu = host(entry.home_address), tunnel_route_mtu(uplink.mtu)
+    node = state.settings.node[place]
+
+    def to_device(table: int, destination: IPv6Network, number: int) -> Route:
+        return Route(table, destination, Device(number).index, mtu=protected_mtu(uplink.mtu))
 
     def route(table: int, destination: IPv6Network, binding: Binding) -> Route:
+        if node.protects_payload:
+            return to_device(table, destination, _number(state, binding, entry))
         return Route(table, destination, uplink.index, mtu=mtu, tunnel=Encapsulate(binding.care_of))
 
     yield route(HOME_TABLE, home_address, entry.preferred)
+    if node.ikev2 is not None:
+        yield to_device(RETURN_ROUTABILITY_TABLE, home_address, RETURN_ROUTABILITY)
     for binding in _named_by_flows(entry):
         yield route(SLOT_TABLES + binding.slot, home_address, binding)
         yield route(COPY_TABLE, host(_copy_address(place, binding.slot)), binding)
@@ -164,13 +218,19 @@ def _copy_address(place: int, slot: int) -> IPv6Address:
     return COPIES[place << 8 | slot]
 
 
-def _table(settings: Settings, bound: dict[int, CacheEntry]) -> Table:
-    pairs = {(binding.care_of, entry.home_address) for entry in bound.values() for binding in entry.bindings.values()}
+def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected) -> Table:
+    settings = state.settings
+    pairs: dict[bool, set[str]] = {True: set(), False: set()}
+    for place, entry in bound.items():
+        care_of = [binding.care_of for binding in entry.bindings.values()]
+        pairs[settings.node[place].protects_payload].update(_pair(one, entry.home_address) for one in care_of)
     nodes: dict[Element, Element] = {}
     copies: dict[int, dict[Element, Element]] = {slot: {} for slot in range(1, SLOTS)}
     elements: dict[str, Elements] = {
-        "binding": frozenset(_pair(care_of, home_address) for care_of, home_address in pairs),
-        "care_of": frozenset(care_of for care_of, _ in pairs),
+        "binding": frozenset(pairs[False]),
+        "only_protected": frozenset(pairs[True]),
+        "care_of": frozenset(binding.care_of for entry in bound.values() for binding in entry.bindings.values()),
+        **_protected_elements(state, bound, protected),
         "node": nodes,
         **{f"copy_{slot}": copy for slot, copy in copies.items()},
     }
@@ -201,6 +261,26 @@ def _table(settings: Settings, bound: dict[int, CacheEntry]) -> Table:
     return Table(TABLE_NAME, sets, elements, frozenset(counters), chains)
 
 
+def _protected_elements(state: State, bound: Mapping[int, CacheEntry], protected: Protected) -> dict[str, Elements]:
+    """Which keys may be used from where, and where tunnels lead."""
+    own = state.settings.home_agent.address
+    spis: dict[IPv6Address, set[int]] = {}
+    for home_address, found in state.tunnels.items():
+        spis[home_address] = {spi for tunnel in found.values() for spi in tunnel.spis}
+    pairs: set[Element] = set()
+    far_ends: dict[Element, Element] = {}
+    for place, care_of in protected.items():
+        home_address = bound[place].home_address
+        association = Association(home_address, own, place)
+        pairs.update(f"{one} . {spi}" for one in care_of.values() for spi in spis.get(home_address, ()))
+        far_ends |= {tunnel_address(association, number): address for number, address in care_of.items()}
+    return {
+        "protected": frozenset(pairs),
+        "spi": frozenset(spi for found in spis.values() for spi in found),
+        "tunnel": far_ends,
+    }
+
+
 def _bind(counters: list[str], entry: CacheEntry, bids: tuple[int, ...]) -> str:
     """The rule for the packets of a flow."""
     bits = sum(slot_bit(entry.bindings[bid].slot) for bid in bids)
@@ -227,12 +307,14 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
     Nothing ever goes to this chain, but with such a rule the kernel puts fragments together before prerouting.
     keep_fragments: not those to mobile nodes, which would be too big for the tunnel as a whole.
     prerouting: a Home Address option before a mobility message, which the kernel would refuse, is disguised
-    (mip6.wire.extension); one that IPsec protects comes by here a second time without ESP, and stays as it is. Of
+    (mip6.wire.extension); one that IPsec protects comes by here a second time without ESP, and stays as it is. ESP
+    in tunnel mode is taken with keys of a mobile node from a care-of address of the same (RFC 5648 section 9.3.2). Of
     tunnelled packets only those pass whose outer source is a registered care-of address of
     the node that has the inner source as home address (RFC 6275 section 10.4.5, RFC 5648 section 6.5).
     classify: which flow a packet belongs to. A fragment that is not the first goes where the first went (RFC 6089
     section 5.3.6): it says nothing of ports itself.
-    output: the same for what is sent here, but for mobility messages, which are in no tunnel.
+    output: the same for what is sent here, but for mobility messages, which are in no tunnel. What comes out of a
+    device of IPsec gets the care-of address.
     postrouting: whichever of our addresses the kernel chose as the outer source, the mobile node knows this one.
     """
     fragment = "ip6 saddr . ip6 daddr . @nh,352,32"
@@ -253,13 +335,21 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
             (
                 f"{plain}ip6 daddr {own} ip6 nexthdr 60 @nh,320,8 135 @nh,368,8 0xc9 @nh,368,8 set 0x1e",
                 f"ip6 daddr {own} ip6 nexthdr 41 jump from_tunnel",
+                f"ip6 daddr {own} ip6 nexthdr 50 {SPI} @spi jump from_protected_tunnel",
             ),
             "type filter hook prerouting priority raw; policy accept;",
         ),
         "from_tunnel": Chain(
             (
                 "ip6 saddr . @th,64,128 @binding counter name tunnelled goto decapsulate",
+                "ip6 saddr . @th,64,128 @only_protected counter name not_protected drop",
                 "ip6 saddr @care_of counter name spoofed_inner_source drop",
+                "counter name spoofed_outer_source drop",
+            )
+        ),
+        "from_protected_tunnel": Chain(
+            (
+                f"ip6 saddr . {SPI} @protected counter name tunnelled accept",
                 "counter name spoofed_outer_source drop",
             )
         ),
@@ -274,12 +364,14 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
         ),
         "output": Chain(
             (
+                f"ip6 daddr {TUNNELS} goto protected_out",
                 f"ip6 saddr {own} ip6 nexthdr {NextHeader.MOBILITY.value} return",
                 f"meta mark & {MARK_MASK:#x} == 0 ip6 daddr vmap @node",
                 f"meta mark & {MARK_MASK:#x} != 0 jump bound",
             ),
             "type route hook output priority mangle; policy accept;",
         ),
+        "protected_out": Chain(("ip6 daddr set ip6 daddr map @tunnel accept", "drop")),
         "bound": Chain(("ip6 nexthdr 44 jump remember_fragment", *copy)),
         "remember_fragment": Chain(
             tuple(f"meta mark & {slot_bit(s):#x} != 0 update @fragment_{s} {{ {fragment} }}" for s in slots)
@@ -295,6 +387,10 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
     memory = f"typeof {fragment}; flags dynamic,timeout; timeout {FRAGMENTS_S}s; size 65535;"
     sets = {
         "binding": Set("set", "typeof ip6 saddr . @th,64,128;"),
+        "only_protected": Set("set", "typeof ip6 saddr . @th,64,128;"),
+        "protected": Set("set", f"typeof ip6 saddr . {SPI};"),
+        "spi": Set("set", f"typeof {SPI};"),
+        "tunnel": Set("map", "typeof ip6 daddr : ip6 daddr;"),
         "care_of": Set("set", "typeof ip6 saddr;"),
         "node": Set("map", "typeof ip6 daddr : verdict;"),
         **{f"copy_{slot}": Set("map", "typeof ip6 daddr : ip6 daddr;") for slot in slots[1:]},

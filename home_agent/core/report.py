@@ -10,7 +10,7 @@ from home_agent.core.settings import Node
 from home_agent.core.state import State
 from home_agent.core.status import BindingStatus, FlowStatus, NodeStatus, Status
 from mip6.associations import associations
-from mip6.ipsec import Association
+from mip6.ipsec import Association, Side
 from mip6.spelling import spell
 from mip6.table import Counter
 from mip6.xfrm import State as XfrmState
@@ -54,13 +54,14 @@ def _node(
 ) -> NodeStatus:
     entry = state.cache.get(node.home_address)
     bindings = sorted(entry.bindings.items()) if entry else []
+    association = Association(node.home_address, state.settings.home_agent.address, place)
     return NodeStatus(
         name=node.name,
         identity=node.identity,
         home_address=str(node.home_address),
         security=node.security,
         ike_sa=connection_name(node) in state.established if node.ikev2 and state.sas is not None else None,
-        associations=associations(Association(node.home_address, state.settings.home_agent.address, place), usages),
+        associations=associations(association, Side.HOME_AGENT, usages, state.tunnels.get(node.home_address, {})),
         bindings=[
             BindingStatus(
                 bid=bid or None,

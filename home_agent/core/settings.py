@@ -52,6 +52,9 @@ class NodeIkev2:
 
     secret: Key | None = None
     """Shared with it; None: it has a certificate."""
+    payload: bool = True
+    """Whether all that goes through the tunnels is protected, and not only the messages; the same at the mobile node.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,10 @@ class Node:
     @property
     def is_ipsec(self) -> bool:
         return self.manual is not None or self.ikev2 is not None
+
+    @property
+    def protects_payload(self) -> bool:
+        return self.ikev2 is not None and self.ikev2.payload
 
     @property
     def security(self) -> str:

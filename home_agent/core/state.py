@@ -8,6 +8,7 @@ from home_agent.core.cache import Cache
 from home_agent.core.settings import Node, Settings
 from mip6.ike_sas import IkeSa
 from mip6.reception import ErrorLimit
+from mip6.tunnels import Tunnels
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class State:
     """What charon has; None while it is not there."""
     established: frozenset[str] = frozenset()
     """Its connections that have an IKE SA, or had when it was there last."""
+    tunnels: Mapping[IPv6Address, Tunnels] = field(default_factory=dict)
+    """Those that IPsec protects, by home address."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -27,6 +27,7 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 
 HEADER = struct.Struct("=IHHII")
 """Of every message: length, type, flags, sequence number, port."""
+_ATTRIBUTE = struct.Struct("=HH")
 _RECEIVE_OCTETS = 1 << 16
 """The kernel puts at most half of this into a datagram."""
 
@@ -135,6 +136,11 @@ def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         length, type_, _flags, sequence, _port = HEADER.unpack_from(data, offset)
         yield type_, sequence, data[offset : offset + length]
         offset += (length + 3) & ~3
+
+
+def attribute(kind: int, data: bytes) -> bytes:
+    """An attribute with its padding."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(data), kind) + data + bytes(-len(data) % 4)
 
 
 def attributes(data: bytes, header: struct.Struct) -> dict[int, bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyroute2.netlink import nlmsg
 
-from mip6.linux.netlink import NETLINK_NETFILTER, Netlink, NetlinkError, Request, attributes, nested
+from mip6.linux.netlink import NETLINK_NETFILTER, Netlink, NetlinkError, Request, attribute, attributes, nested
 from mip6.table import Counter
 
 LIBRARY = "libnftables.so.1"
@@ -23,7 +23,6 @@ _TABLE_NAME, _TABLE_HANDLE = 1, 4
 _OBJECT_TABLE, _OBJECT_NAME, _OBJECT_DATA = 1, 2, 4
 _COUNTER_OCTETS, _COUNTER_PACKETS = 1, 2
 _HEADER = struct.Struct(">BBH")
-_ATTRIBUTE = struct.Struct("=HH")
 
 
 class NftablesError(OSError):
@@ -80,8 +79,6 @@ class Nftables:
         return found
 
 
-def _request(attribute: int, name: str) -> Request:
+def _request(kind: int, name: str) -> Request:
     """About what has this name."""
-    value = name.encode() + b"\0"
-    header = _HEADER.pack(socket.AF_INET6, 0, 0)
-    return Request(nlmsg, header + _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), attribute) + value)
+    return Request(nlmsg, _HEADER.pack(socket.AF_INET6, 0, 0) + attribute(kind, name.encode() + b"\0"))

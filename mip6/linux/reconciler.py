@@ -10,8 +10,21 @@ from ipaddress import IPv6Address
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
-from mip6.kernel import LOOPBACK, PROTOCOL, Address, Kernel, Operation, Put, Remove, Replace, Route, Rule, difference
-from mip6.linux import routing
+from mip6.kernel import (
+    LOOPBACK,
+    PROTOCOL,
+    Address,
+    Device,
+    Kernel,
+    Operation,
+    Put,
+    Remove,
+    Replace,
+    Route,
+    Rule,
+    difference,
+)
+from mip6.linux import devices, routing
 from mip6.linux.netlink import (
     NETLINK_NETFILTER,
     NLM_F_CREATE,
@@ -71,6 +84,8 @@ class Reconciler:
         self._news.register(self._nftables_news, select.EPOLLIN)
         self._table_name = table_name
         self._table_handle: int | None = None
+        self.has_new_states = False
+        """Whether somebody made states of IPsec, at the last call of `heed`."""
         self._actual = Kernel()
         self._find_security()
         self.read()
@@ -93,7 +108,12 @@ class Reconciler:
         transaction, by the next `apply`.
         """
         self._actual = replace(
-            self._actual, addresses=self._addresses(), rules=self._rules(), routes=self._routes(), table=self._table()
+            self._actual,
+            addresses=self._addresses(),
+            devices=devices.devices(self._netlink),
+            rules=self._rules(),
+            routes=self._routes(),
+            table=self._table(),
         )
         if self._xfrm is not None:
             self._actual = replace(self._actual, policies=self._xfrm.policies(), states=self._xfrm.states())
@@ -104,15 +124,21 @@ class Reconciler:
         news = self._routing_news.read()
         if news is None or news & _LOSSES:
             self._actual = replace(
-                self._actual, addresses=self._addresses(), rules=self._rules(), routes=self._routes()
+                self._actual,
+                addresses=self._addresses(),
+                devices=devices.devices(self._netlink),
+                rules=self._rules(),
+                routes=self._routes(),
             )
         self._nftables_news.read()
         self._actual = replace(self._actual, table=self._table())
+        self.has_new_states = False
         if self._xfrm is not None:
-            losses = self._xfrm.losses()
-            if self._actual.policies and losses.policies:
+            xfrm = self._xfrm.news()
+            self.has_new_states = xfrm.states_made
+            if self._actual.policies and xfrm.policies_lost:
                 self._actual = replace(self._actual, policies=self._xfrm.policies())
-            if self._actual.states and losses.states:
+            if self._actual.states and xfrm.states_lost:
                 self._actual = replace(self._actual, states=self._xfrm.states())
         return self._actual != before
 
@@ -175,6 +201,15 @@ class Reconciler:
         """What the kernel dropped for IPsec's sake, by reason, while we have policies there."""
         return dropped() if self._actual.policies else {}
 
+    def negotiated(self) -> frozenset[State]:
+        """The states that the key management made for uses of ours, with their keys. Raises OSError."""
+        return self._xfrm.negotiated() if self._xfrm is not None else frozenset()
+
+    @property
+    def states(self) -> frozenset[State]:
+        """Those of our own that are there."""
+        return self._actual.states
+
     def usages(self) -> dict[State, Usage]:
         """What the states of IPsec did that carry our tag, those that the key management made among them."""
         return self._xfrm.usages() if self._xfrm is not None else {}
@@ -226,11 +261,21 @@ class Reconciler:
                 case Policy() | State():
                     assert self._xfrm is not None
                     self._xfrm.perform(operation)
+                case Device() as device:
+                    self._perform_device(device, adding=isinstance(operation, Put))
                 case Address() | Rule() | Route() as object_:
                     self._perform_routing(object_, adding=isinstance(operation, Put))
         except NetlinkError as error:
             return None if _is_done(operation, error) else Refusal(repr(operation), str(error))
         return None
+
+    def _perform_device(self, device: Device, *, adding: bool) -> None:
+        if adding:
+            self._netlink.request(routing.RTM_NEWLINK, devices.device_message(device), NLM_F_CREATE)
+            self._netlink.request(routing.RTM_NEWLINK, devices.device_without_address_message(device))
+            self._netlink.request(routing.RTM_NEWLINK, devices.device_up_message(device))
+        else:
+            self._netlink.request(routing.RTM_DELLINK, devices.device_id_message(device))
 
     def _perform_routing(self, object_: Address | Rule | Route, *, adding: bool) -> None:
         match object_:

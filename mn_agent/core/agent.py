@@ -10,9 +10,12 @@ from math import inf
 from types import MappingProxyType
 from typing import assert_never
 
+from mip6 import tunnels
 from mip6.ike_sas import IkeSa
+from mip6.ipsec import Side
 from mip6.reception import Discard, IcmpError, receive
 from mip6.relay import read_too_big
+from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest
@@ -26,6 +29,7 @@ from mn_agent.core.commands import (
     Command,
     CountTraffic,
     EstablishIke,
+    EstablishTunnel,
     ForgetNeighbour,
     MoveIke,
     Send,
@@ -153,9 +157,17 @@ def saved(state: State) -> Saved:
     )
 
 
+def adopt(state: State, present: Negotiated) -> State:
+    """The agent before its first event, on a machine that has these states of IPsec, by reqid."""
+    if state.settings.security is not Security.IKEV2:
+        return state
+    there = tunnels.restored(state.settings.association, Side.MOBILE_NODE, present)
+    return replace(state, ike=replace(state.ike, tunnels=there))
+
+
 def aspects(state: State) -> tuple[object, ...]:
     """What the wanted kernel and `saved` are made from: while these are the same objects, so are those."""
-    kernel = state.links, state.slots, state.flows, state.decision
+    kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels
     return *kernel, state.registration, state.pins, state.bids, state.chosen
 
 
@@ -170,9 +182,10 @@ def deadline(state: State, now: float) -> float:
 
 
 def _sends_at(state: State, now: float) -> float:
-    """When there is a Binding Update to send, or an IKE SA to make."""
+    """When there is a Binding Update to send, or something to do about IKE."""
     updates_at = registration.deadline(state.registration, state.settings, now) if state.can_protect else inf
-    return min(updates_at, _ike_due_at(state))
+    tunnels_at = [ike.tunnel_due_at(state.ike, number) for number in _missing_tunnels(state)]
+    return min(updates_at, _ike_due_at(state), tunnels.due_at(state.ike.tunnels), *tunnels_at)
 
 
 def _looks(state: State) -> bool:
@@ -207,8 +220,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = _pin(state, link, subject, flow)
         case PolicyChosen(flows, by_people):
             state = replace(state, flows=flows, chosen=flows.name if by_people else state.chosen)
-        case IkeLooked(sas):
-            state = _ike_looked(state, sas, now)
+        case IkeLooked(sas, negotiated):
+            state = _ike_looked(state, sas, negotiated, now)
         case IkeTried():
             state = replace(state, ike=ike.ended(state.ike, now))
         case Refused(what, why):
@@ -220,6 +233,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             pass
         case _:
             assert_never(event)
+    state = replace(state, ike=ike.adopt(state.ike, now))
     state, looks = _probe(state, now)
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
     commands += looks
@@ -256,7 +270,8 @@ def _look(state: State, snapshot: Snapshot, now: float) -> State:
         bid: state.links_since[bid] if bid in state.links and state.links[bid].problem == link.problem else now
         for bid, link in links.items()
     }
-    bids = {**state.bids, **{link.interface: link.bid for link in links.values()}}
+    bids = {name: bid for name, bid in state.bids.items() if bid not in links}
+    bids |= {link.interface: link.bid for link in links.values()}
     slots = {bid: slot for bid, slot in state.slots.items() if bid in links}
     free = [slot for slot in range(SLOTS) if slot not in slots.values()]
     slots |= dict(zip((bid for bid in links if bid not in slots), free, strict=False))
@@ -303,7 +318,11 @@ def _decide(state: State, now: float) -> State:
 def _want(state: State, now: float) -> State:
     """Want a binding for every link that has a care-of address and a path, and every flow where it was decided."""
     usable = {
-        link.bid: link for link in state.links.values() if link.care_of is not None and not state.is_dead(link.bid)
+        bid: link
+        for bid, link in state.links.items()
+        if link.care_of is not None
+        and not state.is_dead(bid)
+        and (state.has_tunnel(bid) or bid in state.registration.entries)
     }
     views = [view for view in state.views() if view.bid in usable]
     numbers = priorities(state.flows.policy, state.settings.links.prefer, views, state.decision)
@@ -350,8 +369,8 @@ def _forget_routers(before: State, after: State) -> list[Command]:
     return commands
 
 
-def _ike_looked(state: State, sas: tuple[IkeSa, ...] | None, now: float) -> State:
-    seen = ike.looked(state.ike, sas, now)
+def _ike_looked(state: State, sas: tuple[IkeSa, ...] | None, negotiated: Negotiated, now: float) -> State:
+    seen = ike.looked(state.ike, state.settings.association, sas, negotiated, now)
     registered = state.registration
     if seen.is_ready and seen.care_of is not None:
         there = registered.endpoint.care_of if registered.endpoint is not None else None
@@ -392,11 +411,29 @@ def _is_unheard(state: State) -> bool:
 
 def _establish(state: State, now: float) -> tuple[State, list[Command]]:
     if now < _ike_due_at(state):
-        return state, []
+        return _establish_tunnels(state, now)
     if _is_unheard(state):
         state = replace(state, ike=ike.unheard(state.ike))
     care_of = ike.next_care_of(state.ike, _ike_candidates(state))
     return replace(state, ike=ike.asked(state.ike, care_of, now)), [EstablishIke(care_of)]
+
+
+def _missing_tunnels(state: State) -> list[int]:
+    if state.settings.security is not Security.IKEV2 or state.registration.leaving:
+        return []
+    default = state.decision.default
+    first = default.bids[0] if default is not None else None
+    bids = [link.bid for link in state.links.values() if link.care_of is not None]
+    return ike.missing(state.ike, sorted(bids, key=lambda bid: bid != first), payload=state.settings.protects_payload)
+
+
+def _establish_tunnels(state: State, now: float) -> tuple[State, list[Command]]:
+    commands: list[Command] = []
+    for number in _missing_tunnels(state):
+        if ike.tunnel_due_at(state.ike, number) <= now:
+            state = replace(state, ike=ike.asked_tunnel(state.ike, number, now))
+            commands.append(EstablishTunnel(number))
+    return state, commands
 
 
 def _ike(before: State, after: State) -> list[Command]:

@@ -61,10 +61,19 @@ class EstablishIke:
 
 
 @dataclass(frozen=True, slots=True)
+class EstablishTunnel:
+    """Negotiate the security associations of a tunnel, over the IKE SA that is there."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Tell whoever listens, and the log."""
 
     notice: Notice
 
 
-Command: TypeAlias = Send | SendIcmp | ForgetNeighbour | SendProbe | CountTraffic | MoveIke | EstablishIke | Tell
+Command: TypeAlias = (
+    Send | SendIcmp | ForgetNeighbour | SendProbe | CountTraffic | MoveIke | EstablishIke | EstablishTunnel | Tell
+)

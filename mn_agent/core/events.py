@@ -1,10 +1,11 @@
 """Everything that can happen to the agent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
 from mip6.ike_sas import IkeSa
+from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mn_agent.core.flows import Flows
@@ -84,9 +85,10 @@ class TrafficCounted:
 
 @dataclass(frozen=True, slots=True)
 class IkeLooked:
-    """What IKE SAs charon has, whosever; None: it is not there."""
+    """What IKE SAs charon has, whosever, and what states; None: it is not there."""
 
     sas: tuple[IkeSa, ...] | None
+    negotiated: Negotiated = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

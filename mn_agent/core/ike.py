@@ -4,14 +4,16 @@ IKEv2 runs from one care-of address (RFC 5648 section 9.1). While the IKE SA liv
 of registration: a Binding Update with the K bit. Here it is about the first one, and about those that are lost.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from math import inf
 
-from mip6.ike import MOBILITY, Connection, Lifetime, SharedKey, mobility_child
+from mip6 import tunnels
+from mip6.ike import MOBILITY, Connection, Lifetime, SharedKey, mobility_child, tunnel_child
 from mip6.ike_sas import ChildSa, IkeSa
-from mip6.ipsec import Association, Side
+from mip6.ipsec import MOST_TUNNELS, RETURN_ROUTABILITY, Association, Side
+from mip6.tunnels import Negotiated, Tunnels
 from mn_agent.core.settings import Settings
 
 CONNECTION = "monami6"
@@ -31,7 +33,9 @@ def connection(settings: Settings, care_of: IPv6Address) -> Connection:
     assert ikev2 is not None
     credential = ikev2.certificates or SharedKey(ikev2.secret or b"")
     lifetime = Lifetime(end_s=2 * CHILD_S, rekey_s=CHILD_S)
-    child = mobility_child(Association(home.address, home.agent), Side.MOBILE_NODE, lifetime)
+    ends = settings.association
+    numbers = range(MOST_TUNNELS + 1 if ikev2.payload else 1)
+    tunnels_ = (tunnel_child(ends, Side.MOBILE_NODE, number, lifetime) for number in numbers)
     return Connection(
         name=CONNECTION,
         local_address=care_of,
@@ -39,10 +43,22 @@ def connection(settings: Settings, care_of: IPv6Address) -> Connection:
         local_id=ikev2.identity,
         remote_id=ikev2.home_agent_identity,
         credential=credential,
-        children=(child,),
+        children=(mobility_child(ends, Side.MOBILE_NODE, lifetime), *tunnels_),
         rekey_s=IKE_S,
         check_s=CHECK_S,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """That a tunnel was asked for, how often since the IKE SA is up, and when last."""
+
+    count: int
+    asked_at: float
+
+    @property
+    def again_at(self) -> float:
+        return self.asked_at + min(TRY_S * 2.0 ** (self.count - 1), LONGEST_SILENCE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,9 @@ class Ike:
     """Since the IKE SA was up."""
     unheard: int = 0
     """How often it was made anew because nothing that it protected was answered."""
+    tunnels: Tunnels = field(default_factory=dict)
+    tunnel_tries: Mapping[int, Try] = field(default_factory=dict)
+    """By number, of those that are not there yet."""
 
     @property
     def child(self) -> ChildSa | None:
@@ -83,16 +102,44 @@ class Ike:
         return address if isinstance(address, IPv6Address) else None
 
 
-def looked(ike: Ike, sas: Iterable[IkeSa] | None, now: float) -> Ike:
+def looked(ike: Ike, association: Association, sas: Iterable[IkeSa] | None, negotiated: Negotiated, now: float) -> Ike:
     """Charon was asked; None: it is not there."""
     if sas is None:
         return replace(ike, charon=False)
     ours = [sa for sa in sas if sa.connection == CONNECTION and sa.is_up]
     sa = max(ours, key=lambda sa: sa.unique_id, default=None)
-    seen = replace(ike, charon=True, sa=sa)
+    found = tunnels.looked(ike.tunnels, association, Side.MOBILE_NODE, ours, negotiated, now)
+    seen = replace(ike, charon=True, sa=sa, tunnels=found)
     if not seen.is_ready:
-        return seen
-    return replace(seen, since_at=ike.since_at if ike.is_ready else now, tries=0, asked_from=None)
+        return replace(seen, tunnel_tries={})
+    tries = {number: one for number, one in ike.tunnel_tries.items() if number not in found}
+    since_at = ike.since_at if ike.is_ready else now
+    return replace(seen, since_at=since_at, tries=0, asked_from=None, tunnel_tries=tries)
+
+
+def adopt(ike: Ike, now: float) -> Ike:
+    """Send with new keys whose time has come."""
+    adopted = tunnels.adopt(ike.tunnels, now)
+    return ike if adopted is ike.tunnels else replace(ike, tunnels=adopted)
+
+
+def missing(ike: Ike, bids: Sequence[int], *, payload: bool) -> list[int]:
+    """The tunnels that have to be negotiated, in this order. `bids`: of the links that could use one."""
+    wanted = [*(bid for bid in bids if payload and bid <= MOST_TUNNELS), RETURN_ROUTABILITY]
+    can_ask = ike.charon and ike.is_ready
+    return [number for number in wanted if number not in ike.tunnels] if can_ask else []
+
+
+def tunnel_due_at(ike: Ike, number: int) -> float:
+    """When to ask for a tunnel that is missing."""
+    tried = ike.tunnel_tries.get(number)
+    return -inf if tried is None else tried.again_at
+
+
+def asked_tunnel(ike: Ike, number: int, now: float) -> Ike:
+    """It is tried."""
+    tried = ike.tunnel_tries.get(number)
+    return replace(ike, tunnel_tries={**ike.tunnel_tries, number: Try(tried.count + 1 if tried else 1, now)})
 
 
 def next_care_of(ike: Ike, candidates: Sequence[IPv6Address]) -> IPv6Address:

@@ -4,20 +4,26 @@ Packets from the home address get a mark. A flow's has one bit for each link tha
 a bit of its own. The mark leads into a table whose default route tunnels to the home agent; the tunnelled packet keeps
 it, and so finds a second table, which has the way to the home agent over that link. To move the default traffic, two
 routes are replaced; to move a flow, the rule that marks it.
+
+Where IPsec protects payload, the routes into a tunnel lead to its device instead (mip6.ipsec). What comes out of it is
+addressed to what stands for the tunnel, and has a route over its link; nftables then puts the real addresses there.
 """
 
 from collections.abc import Iterator
 from functools import lru_cache
+from ipaddress import IPv6Network
 from itertools import product
 
-from mip6 import ipsec
-from mip6.ipsec import Association, Side
+from mip6 import ipsec, tunnels
+from mip6.ipsec import RETURN_ROUTABILITY, TUNNELS, Side, protected_mtu, tunnel_address
 from mip6.kernel import (
     ANYWHERE,
     DELIVER,
     LOCAL_TABLE,
+    LOOPBACK,
     MAIN_TABLE,
     Address,
+    Device,
     Encapsulate,
     Kernel,
     Route,
@@ -27,7 +33,7 @@ from mip6.kernel import (
     tunnel_route_mtu,
 )
 from mip6.mark import Mark
-from mip6.table import Chain, Element, Elements, Set, Table
+from mip6.table import SPI, Chain, Element, Elements, Set, Table
 from mip6.wire.registry import NextHeader
 from mip6.xfrm import Policy
 from mip6.xfrm import State as XfrmState
@@ -39,7 +45,7 @@ from mn_agent.core.state import State
 TABLE_NAME = "monami6"
 
 # Routes are put in the order of their tables, and the second decides which link a packet takes: it must not wait
-DECAPSULATION_TABLE, OUTER_TABLE, TUNNEL_TABLE = 14600, 14601, 14602
+DECAPSULATION_TABLE, OUTER_TABLE, TUNNEL_TABLE, RETURN_ROUTABILITY_TABLE = range(14600, 14604)
 OUTER_TABLES, TUNNEL_TABLES = 14610, 14620
 """The same for the flows of a link: these plus its slot."""
 LINK_TABLES = 14700
@@ -57,10 +63,10 @@ _SLOTS = 7
 _FIRST, _BEHIND_OTHERS, _LAST = 0, 32764, 32765
 # A tunnelled packet must not go into the tunnel again, so its rules come before those that lead there; those of flows
 # come before the default's
-_MOBILITY, _OUTER, _OUTER_DEFAULT, _TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(1, 8)
+_MOBILITY, _ROUTABILITY, _OUTER, _OUTER_DEFAULT, _TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(1, 9)
 
 _DIRECTIONS = ("up", "down")
-STATIC_COUNTERS = frozenset(("tunnelled", "not_from_home_agent"))
+STATIC_COUNTERS = frozenset(("tunnelled", "not_from_home_agent", "not_protected", "spoofed_home_address"))
 
 
 def slot_bit(slot: int) -> int:
@@ -77,36 +83,45 @@ def wanted_kernel(state: State) -> Kernel:
     """The kernel state that fits the agent's."""
     carrier = state.carrier
     links = list(state.links.values())
-    home = state.settings.home
     flowing = [link for link in links if state.flows.policy.flow and link.bid in state.slots]
+    routes = (_DECAPSULATION, *_tunnel_routes(state, carrier), *_flow_routes(state, flowing), *_link_routes(links))
     return Kernel(
-        addresses=frozenset((Address(home.address),)),
+        addresses=frozenset((Address(state.settings.home.address),)),
+        devices=frozenset(map(Device, _tunnel_numbers(state))),
         rules=(*_tunnel_rules(state, flowing, carrier), *_link_rules(links)),
-        routes=frozenset(
-            (_DECAPSULATION, *_tunnel_routes(home, carrier), *_flow_routes(state, flowing), *_link_routes(links))
-        ),
+        routes=frozenset((*routes, *_protected_routes(state, links, carrier))),
         table=_table(state),
-        policies=frozenset(_policies(state.settings)),
-        states=frozenset(_states(state.settings)),
+        policies=frozenset(_policies(state)),
+        states=frozenset(_states(state)),
     )
 
 
-def _policies(settings: Settings) -> Iterator[Policy]:
+def _tunnel_numbers(state: State) -> list[int]:
+    """Of the tunnels that IPsec may have to protect."""
+    settings = state.settings
+    if settings.security is not Security.IKEV2:
+        return []
+    return [RETURN_ROUTABILITY, *(state.links if settings.protects_payload else ())]
+
+
+def _policies(state: State) -> Iterator[Policy]:
+    settings = state.settings
     if settings.security.is_ipsec:
         static = settings.security is Security.MANUAL
-        yield from ipsec.policies(association(settings), Side.MOBILE_NODE, static=static)
+        yield from ipsec.policies(settings.association, Side.MOBILE_NODE, static=static)
+    if settings.security is Security.IKEV2:
+        yield from ipsec.tunnel_policies(
+            settings.association, Side.MOBILE_NODE, state.ike.tunnels, payload=settings.protects_payload
+        )
 
 
-def _states(settings: Settings) -> Iterator[XfrmState]:
+def _states(state: State) -> Iterator[XfrmState]:
+    settings = state.settings
     if settings.security.is_ipsec:
-        yield from ipsec.states(association(settings), Side.MOBILE_NODE)
+        yield from ipsec.states(settings.association, Side.MOBILE_NODE)
     if settings.manual is not None:
-        yield from ipsec.static_states(association(settings), settings.manual)
-
-
-def association(settings: Settings) -> Association:
-    """Ours, for IPsec."""
-    return Association(settings.home.address, settings.home.agent)
+        yield from ipsec.static_states(settings.association, settings.manual)
+    yield from tunnels.states(state.ike.tunnels)
 
 
 def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> Iterator[Rule]:
@@ -117,6 +132,9 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
         home = host(state.settings.home.address)
         mobility = NextHeader.MOBILITY
         yield Rule(_FIRST, MAIN_TABLE, source=home, destination=agent, ip_protocol=mobility, order=_MOBILITY)
+    if state.settings.security is Security.IKEV2:
+        yield Rule(_FIRST, RETURN_ROUTABILITY_TABLE, source=home, ip_protocol=mobility, order=_ROUTABILITY)
+        yield Rule(_FIRST, OUTER_TABLE, destination=TUNNELS)
     for slot in sorted(state.slots[link.bid] for link in flowing):
         mark = Mark(slot_bit(slot), slot_bit(slot))
         yield Rule(_FIRST, OUTER_TABLES + slot, destination=agent, mark=mark, ip_protocol=41, order=_OUTER)
@@ -131,13 +149,16 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
         yield Rule(_LAST, TUNNEL_TABLE, local_only=True)
 
 
-def _tunnel_routes(home: Home, carrier: Link | None) -> list[Route]:
+def _tunnel_routes(state: State, carrier: Link | None) -> list[Route]:
     if carrier is None:
         return [Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
-    return [_tunnel(home, carrier, TUNNEL_TABLE), _way(carrier, OUTER_TABLE)]
+    return [_tunnel(state.settings, carrier, TUNNEL_TABLE), _way(carrier, OUTER_TABLE)]
 
 
-def _tunnel(home: Home, link: Link, table: int) -> Route:
+def _tunnel(settings: Settings, link: Link, table: int) -> Route:
+    home = settings.home
+    if settings.protects_payload:
+        return _to_device(settings, link.bid, link, table)
     return Route(
         table,
         ANYWHERE,
@@ -148,8 +169,26 @@ def _tunnel(home: Home, link: Link, table: int) -> Route:
     )
 
 
-def _way(link: Link, table: int) -> Route:
-    return Route(table, ANYWHERE, interface=link.index, gateway=link.router)
+def _to_device(settings: Settings, number: int, link: Link, table: int) -> Route:
+    device, source, mtu = Device(number), settings.home.address, protected_mtu(link.mtu)
+    return Route(table, ANYWHERE, interface=device.index, source=source, mtu=mtu)
+
+
+def _way(link: Link, table: int, destination: IPv6Network = ANYWHERE) -> Route:
+    return Route(table, destination, interface=link.index, gateway=link.router)
+
+
+def _protected_routes(state: State, links: list[Link], carrier: Link | None) -> Iterator[Route]:
+    """Messages of return routability take the default's link (RFC 5648 section 9.3.1), payload that of its binding."""
+    settings = state.settings
+    ways: dict[int, Link] = {}
+    if settings.security is Security.IKEV2 and carrier is not None:
+        ways[RETURN_ROUTABILITY] = carrier
+        yield _to_device(settings, RETURN_ROUTABILITY, carrier, RETURN_ROUTABILITY_TABLE)
+    if settings.protects_payload:
+        ways |= {link.bid: link for link in links if link.up and link.has_router}
+    for number, link in ways.items():
+        yield _way(link, OUTER_TABLE, host(tunnel_address(settings.association, number)))
 
 
 def _flow_routes(state: State, flowing: list[Link]) -> Iterator[Route]:
@@ -157,7 +196,7 @@ def _flow_routes(state: State, flowing: list[Link]) -> Iterator[Route]:
     for link in flowing:
         if link.up and link.has_router:
             slot = state.slots[link.bid]
-            yield _tunnel(state.settings.home, link, TUNNEL_TABLES + slot)
+            yield _tunnel(state.settings, link, TUNNEL_TABLES + slot)
             yield _way(link, OUTER_TABLES + slot)
 
 
@@ -182,7 +221,7 @@ def _link_routes(links: list[Link]) -> list[Route]:
 
 
 def _table(state: State) -> Table:
-    static = _static(state.settings.home, is_ipsec=state.settings.security.is_ipsec)
+    static = _static(state.settings.home, state.settings.security, protects_payload=state.settings.protects_payload)
     links = list(state.links.values())
     found = state.flows.found
     sets, chains, counters = {**static.sets, **found.sets}, dict(static.chains), set(STATIC_COUNTERS)
@@ -190,6 +229,7 @@ def _table(state: State) -> Table:
         **found.elements,
         "care_of": frozenset(address for link in links for address in link.addresses),
         "source": _sources(state),
+        "spi": frozenset(spi for tunnel in state.ike.tunnels.values() for spi in tunnel.spis),
         "copy_router": {},
         "copy_device": {},
     }
@@ -252,29 +292,35 @@ def _flow_chain(state: State, what: str, bids: tuple[int, ...]) -> Chain:
 
 
 @lru_cache(1)
-def _static(home: Home, *, is_ipsec: bool) -> Table:
+def _static(home: Home, security: Security, *, protects_payload: bool) -> Table:
     """What is there whatever the links and flows.
 
     prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); a message
     that IPsec protects comes by here a second time without ESP, and stays as it is. Packets
-    tunnelled to us are taken only from the home agent (RFC 6275 section 11.3.3) and sent to be decapsulated.
+    tunnelled to us are taken only from the home agent (RFC 6275 section 11.3.3) and sent to be decapsulated, or to
+    where our states of IPsec are. Nobody else has our home address.
     output, input: packets from the home address are marked, those to it are counted; mobility messages are the home
     agent's own and in no tunnel. postrouting: the kernel chose the
     outer source; if it has several to choose from it takes any, and this puts the registered one there. A flow that
     goes over several links has taken the first by its lowest bit: each other bit makes a copy.
     """
     mark = f"meta mark & {MARK_MASK:#x}"
-    plain = "meta ipsec missing " if is_ipsec else ""
+    plain = "meta ipsec missing " if security.is_ipsec else ""
     copies = (
         f"meta mark & {slot_bit(s):#x} != 0 meta mark & {slot_bit(s) - slot_bit(0):#x} != 0 "
         f"dup to meta mark & {slot_bit(s):#x} map @copy_router device meta mark & {slot_bit(s):#x} map @copy_device"
         for s in range(1, _SLOTS)
     )
+    ours = f"ip6 nexthdr 50 {SPI} @spi"
+    only_from_home_agent = f"ip6 saddr != {home.agent} counter name not_from_home_agent drop"
+    taken = "counter name meta iif map @link_down", "counter name tunnelled"
+    decapsulate = "counter name not_protected drop" if protects_payload else f"ip6 daddr set {DELIVER}"
     return Table(
         TABLE_NAME,
         sets={
             "care_of": Set("set", "typeof ip6 daddr;"),
             "source": Set("map", "typeof oif : ip6 saddr;"),
+            "spi": Set("set", f"typeof {SPI};"),
             "link_up": _COUNTERS_BY_INTERFACE,
             "link_down": _COUNTERS_BY_INTERFACE,
             "default_up": _COUNTERS_BY_INTERFACE,
@@ -288,16 +334,13 @@ def _static(home: Home, *, is_ipsec: bool) -> Table:
                     f"{plain}ip6 saddr {home.agent} ip6 nexthdr 43 "
                     "@nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
                     f"ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address",
+                    f"{ours} ip6 daddr @care_of jump protected",
+                    f"ip6 saddr {home.address} meta iif != {LOOPBACK} counter name spoofed_home_address drop",
                 ),
                 "type filter hook prerouting priority raw; policy accept;",
             ),
-            "for_home_address": Chain(
-                (
-                    f"ip6 saddr != {home.agent} counter name not_from_home_agent drop",
-                    "counter name meta iif map @link_down",
-                    f"counter name tunnelled ip6 daddr set {DELIVER}",
-                )
-            ),
+            "for_home_address": Chain((only_from_home_agent, *(() if protects_payload else taken), decapsulate)),
+            "protected": Chain((only_from_home_agent, *taken, f"ip6 daddr set {home.address}")),
             "output": Chain(
                 (
                     f"ip6 saddr {home.address} ip6 daddr {home.agent} ip6 nexthdr {NextHeader.MOBILITY.value} return",
@@ -306,13 +349,17 @@ def _static(home: Home, *, is_ipsec: bool) -> Table:
                 "type route hook output priority mangle; policy accept;",
             ),
             "input": Chain(
-                (f"ip6 daddr {home.address} jump to_home",),
+                (f"{ours} return", f"ip6 daddr {home.address} jump to_home"),
                 "type filter hook input priority mangle; policy accept;",
             ),
             "postrouting": Chain(
-                (f"ip6 nexthdr 41 ip6 daddr {home.agent} {mark} != 0 jump tunnelled_out",),
+                (
+                    f"ip6 nexthdr 41 ip6 daddr {home.agent} {mark} != 0 jump tunnelled_out",
+                    f"ip6 nexthdr 50 ip6 daddr {TUNNELS} jump protected_out",
+                ),
                 "type filter hook postrouting priority mangle; policy accept;",
             ),
             "tunnelled_out": Chain((*copies, "counter name meta oif map @link_up", "ip6 saddr set oif map @source")),
+            "protected_out": Chain(("jump tunnelled_out", f"ip6 daddr set {home.agent}")),
         },
     )

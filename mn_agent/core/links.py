@@ -7,6 +7,8 @@ from ipaddress import IPv6Address, IPv6Network
 from math import inf
 from typing import Protocol, TypeVar
 
+from mip6.ipsec import MOST_TUNNELS
+from mip6.kernel import DEVICE_NAME
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 from mn_agent.core.settings import LinkSettings, Settings
 
@@ -81,14 +83,16 @@ def find_links(
 
     `known`: the links found before, by interface index. `bids`: the identifier that each interface name has had. An
     interface keeps its identifier while it exists, whatever its name, and by its name when it returns (RFC 5648
-    section 2); a new one gets the lowest that is free.
+    section 2); a new one gets the lowest that is free, or, when there have been many, that of one which is not here.
     """
     candidates = [interface for interface in snapshot if not _is_excluded(interface, settings)]
     by_index = {link.index: link.bid for link in known.values()}
     taken = set(bids.values())
-    links = []
+    links: list[Link] = []
     for interface in sorted(candidates, key=lambda interface: (interface.name not in bids, interface.index)):
         bid = by_index.get(interface.index) or _reserved(interface, candidates, bids, by_index) or _lowest_free(taken)
+        if bid > MOST_TUNNELS:
+            bid = _lowest_free({*by_index.values(), *(link.bid for link in links)})
         taken.add(bid)
         links.append(_link(interface, settings, bid, known.get(interface.index)))
     return sorted(links, key=lambda link: link.bid)
@@ -109,7 +113,8 @@ def _lowest_free(taken: Iterable[int]) -> int:
 
 
 def _is_excluded(interface: Interface, settings: Settings) -> bool:
-    return any(fnmatchcase(interface.name, pattern) for pattern in settings.links.exclude)
+    patterns = (f"{DEVICE_NAME}*", *settings.links.exclude)
+    return any(fnmatchcase(interface.name, pattern) for pattern in patterns)
 
 
 def _link(interface: Interface, settings: Settings, bid: int, known: Link | None) -> Link:

@@ -5,6 +5,7 @@ from math import inf
 from types import MappingProxyType
 
 from mip6.associations import associations
+from mip6.ipsec import Side
 from mip6.spelling import spell
 from mip6.table import Counter
 from mip6.wire.registry import Status as Code
@@ -14,7 +15,7 @@ from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.changes import flow_status_text, status_text
 from mn_agent.core.flows import chain_name, selectors
-from mn_agent.core.kernel import STATIC_COUNTERS, association, counter_name
+from mn_agent.core.kernel import STATIC_COUNTERS, counter_name
 from mn_agent.core.links import Link
 from mn_agent.core.policy import Choice
 from mn_agent.core.policy_file import FlowRule
@@ -60,7 +61,7 @@ def status(
         default=_default(state, offset_s, counters),
         flows=[_flow(state, place, rule, offset_s, counters) for place, rule in enumerate(state.flows.policy.flow)],
         ike=_ike(state, offset_s),
-        associations=associations(association(state.settings), usages),
+        associations=associations(state.settings.association, Side.MOBILE_NODE, usages, state.ike.tunnels),
         links=[_link(state, link, offset_s, counters) for link in state.links.values()],
         clock_offset_s=_clock_offset_s(state, offset_s),
         troubles=dict(state.troubles),
@@ -234,7 +235,8 @@ def _problem(state: State, link: Link, entry: Entry | None) -> str | None:
         return link.problem
     if state.is_dead(link.bid):
         return "its path is dead: the home agent is reached over other links only"
-    assert entry is not None, "a link with an address and a path has a binding, or wants one"
+    if entry is None:
+        return "the keys for its tunnel are not negotiated yet"
     if entry.refusal is not None:
         return f"refused by the home agent: {status_text(entry.refusal.status)}"
     if entry.state is EntryState.STANDBY:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Range
 from mip6.ike import Certificates
-from mip6.ipsec import StaticPair
+from mip6.ipsec import Association, StaticPair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class Ikev2:
     """Shared with the home agent."""
     certificates: Certificates | None = None
     """Exactly one of these two has to be there."""
+    payload: bool = True
+    """Whether all that goes through the tunnels is protected, and not only the messages; the same at the home agent."""
     vici: str = "/run/charon.vici"
     """Where strongSwan's charon is reached."""
 
@@ -138,6 +140,15 @@ class Settings:
         if self.ikev2 is not None:
             return Security.IKEV2
         return Security.AUTH_OPTION if self.authentication is not None else Security.MANUAL
+
+    @property
+    def association(self) -> Association:
+        """Ours, for IPsec."""
+        return Association(self.home.address, self.home.agent)
+
+    @property
+    def protects_payload(self) -> bool:
+        return self.ikev2 is not None and self.ikev2.payload
 
     @property
     def identity(self) -> str:

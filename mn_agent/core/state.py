@@ -49,7 +49,17 @@ class State:
 
     def carries(self, entry: Entry) -> bool:
         """Whether packets sent through this binding's tunnel get out, and to the home agent."""
-        return self.source_address(entry) is not None and self.links[entry.bid].carries and not self.is_dead(entry.bid)
+        gets_out = self.source_address(entry) is not None and self.links[entry.bid].carries
+        return gets_out and not self.is_dead(entry.bid) and not self._lacks_tunnel(entry.bid)
+
+    def has_tunnel(self, bid: int) -> bool:
+        """Whether packets can be sent through this binding's tunnel as they have to be."""
+        return not self.settings.protects_payload or bid in self.ike.tunnels
+
+    def _lacks_tunnel(self, bid: int) -> bool:
+        """Whether there is none, and will not be in a moment either: when the IKE SA is made anew, all are missing."""
+        tried = self.ike.tunnel_tries.get(bid)
+        return not self.has_tunnel(bid) and tried is not None and tried.count > 1
 
     def is_dead(self, bid: int) -> bool:
         """Whether the path over this link does not reach the home agent, though the link is up."""

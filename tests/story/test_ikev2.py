@@ -1,5 +1,6 @@
 """Keys that IKEv2 negotiates: when the IKE SA is made, moved, and made anew; charon is played by the story."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 
@@ -7,18 +8,22 @@ import pytest
 
 from home_agent.core import ike as ha_ike
 from home_agent.core.events import IkeLooked as LookedByHomeAgent
+from home_agent.core.kernel import wanted_kernel as wanted_by_home_agent
 from home_agent.core.report import status as ha_status
 from home_agent.core.settings import HomeAgent, Ikev2, Node, NodeIkev2
 from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.ike import MOBILITY as CHILD
-from mip6.ike import Certificates, Mode
+from mip6.ike import Certificates, Mode, tunnel_name
 from mip6.ike_sas import ChildSa, IkeSa
-from mip6.ipsec import Use
+from mip6.ipsec import RETURN_ROUTABILITY, Association, Use, tunnel_address, tunnel_use
+from mip6.kernel import Device, Encapsulate, Kernel
+from mip6.tunnels import ADOPT_S, by_reqid
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag
-from mip6.xfrm import Direction, Protocol
+from mip6.xfrm import STATIC_REQIDS, Direction, Protocol, State, aes_cbc_sha256
+from mip6.xfrm import Mode as XfrmMode
 from mn_agent.core import agent, commands, ike
 from mn_agent.core.events import IkeLooked, IkeTried, StopRequested, Subject
-from mn_agent.core.kernel import association, wanted_kernel
+from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.report import status
 from mn_agent.core.settings import Ikev2 as AgentIkev2
 from tests.story.world import (
@@ -27,6 +32,7 @@ from tests.story.world import (
     HOME,
     IDENTITY,
     NODE,
+    IkeCommand,
     World,
     acknowledgements,
     mobile_node_settings,
@@ -67,61 +73,107 @@ def ike_sa(care_of: IPv6Address, *children: ChildSa, number: int = 1, name: str 
     )
 
 
-MOBILITY = ChildSa(
-    name=CHILD,
-    unique_id=1,
-    reqid=1,
-    state="INSTALLED",
-    mode="TRANSPORT_PROXY",
-    spi_in=1,
-    spi_out=2,
-    if_id=0,
-    label=None,
-    installed_s=0,
-    rekey_s=None,
-    end_s=None,
-)
+def child(name: str, number: int, reqid: int) -> ChildSa:
+    return ChildSa(
+        name=name,
+        unique_id=number,
+        reqid=reqid,
+        state="INSTALLED",
+        mode="TUNNEL",
+        spi_in=DOWN + number,
+        spi_out=UP + number,
+        if_id=0,
+        label=None,
+        installed_s=0,
+        rekey_s=None,
+        end_s=None,
+    )
+
+
+UP, DOWN = 0x1000, 0x2000
+"""SPIs: these plus the number of the child."""
+MOBILITY = child(CHILD, 1, 1)
+NEAR = Association(HOME, AGENT)
+"""At both ends: the mobile node is the first in the home agent's configuration."""
+
+
+def turned(sa: IkeSa) -> IkeSa:
+    """As the home agent has it."""
+    children = (replace(one, spi_in=one.spi_out, spi_out=one.spi_in) for one in sa.children)
+    return replace(sa, connection="monami6-laptop", children=tuple(children))
 
 
 @dataclass
 class Charons:
-    """Both ends' charons, and the way between them."""
+    """Both ends' charons, the states that they make, and the way between them."""
 
     world: World
     answers: bool = True
     """Whether the home agent's does."""
-    moves: bool = True
+    has_tunnels: bool = True
+    """Whether the home agent's negotiates them."""
     tried: list[IPv6Address] = field(default_factory=list)
     sa: IkeSa | None = None
     number: int = 0
+    children: int = 1
+    states: list[State] = field(default_factory=list)
+    """Of both ends."""
 
-    def __call__(self, command: commands.MoveIke | commands.EstablishIke) -> None:
+    def __call__(self, command: IkeCommand) -> None:
         self.world.at(self.world.now + 0.01, lambda: self._do(command))
 
-    def _do(self, command: commands.MoveIke | commands.EstablishIke) -> None:
-        if isinstance(command, commands.MoveIke):
-            assert self.sa is not None
-            self.sa = replace(self.sa, local_address=command.care_of)
-            self.tell()
-            return
-        self.tried.append(command.care_of)
-        self.sa = None
-        self.tell()
-        reaches = self.answers and self.world.reaches(command.care_of)
-        self.world.at(self.world.now + (0.1 if reaches else 5.0), lambda: self._done(command.care_of, made=reaches))
+    def _do(self, command: IkeCommand) -> None:
+        match command:
+            case commands.MoveIke(care_of):
+                assert self.sa is not None
+                self.sa = replace(self.sa, local_address=care_of)
+                self.tell()
+            case commands.EstablishTunnel(number):
+                if self.has_tunnels and self.sa is not None:
+                    self.add(number)
+                    self.tell()
+            case commands.EstablishIke(care_of):
+                self.tried.append(care_of)
+                self.sa = None
+                self.tell()
+                reaches = self.answers and self.world.reaches(care_of)
+                self.world.at(self.world.now + (0.1 if reaches else 5.0), lambda: self._done(care_of, made=reaches))
+
+    def add(self, number: int) -> ChildSa:
+        """A tunnel, whether there is one with this number or not."""
+        assert self.sa is not None
+        care_of = self.sa.local_address
+        assert isinstance(care_of, IPv6Address)
+        self.children += 1
+        made = child(tunnel_name(number), self.children, NEAR.reqid(tunnel_use(number)))
+        self.sa = replace(self.sa, children=(*self.sa.children, made))
+        for spi, source, destination in ((UP, care_of, AGENT), (DOWN, AGENT, care_of)):
+            self.states.append(
+                State(
+                    protocol=Protocol.ESP,
+                    mode=XfrmMode.TUNNEL,
+                    source=source,
+                    destination=destination,
+                    spi=spi + self.children,
+                    reqid=made.reqid,
+                    algorithms=aes_cbc_sha256(self.children.to_bytes(16, "big"), bytes(32)),
+                )
+            )
+        return made
 
     def _done(self, care_of: IPv6Address, *, made: bool) -> None:
         if made:
             self.number += 1
+            self.states.clear()
             self.sa = ike_sa(care_of, MOBILITY, number=self.number)
         self.tell()
         self.world.mobile_node(IkeTried())
 
     def tell(self) -> None:
         sas = (self.sa,) if self.sa is not None else ()
-        theirs = tuple(replace(sa, connection="monami6-laptop") for sa in sas)
-        self.world.home_agent_hears(LookedByHomeAgent(theirs if self.answers else None))
-        self.world.mobile_node(IkeLooked(sas))
+        listing = tuple(map(turned, sas)) if self.answers else None
+        self.world.home_agent_hears(LookedByHomeAgent(listing, by_reqid(self.states)))
+        self.world.mobile_node(IkeLooked(sas, by_reqid(self.states)))
 
 
 def start(*, answers: bool = True, **changes: object) -> tuple[World, Charons]:
@@ -301,31 +353,36 @@ def test_what_charon_is_told_at_both_ends_fits_together() -> None:
     assert (ours.local_id, ours.remote_id) == (theirs.remote_id, theirs.local_id)
     assert ours.credential == theirs.credential
     assert str(SECRET) not in repr((ours, theirs))
-    (mine,), (its,) = ours.children, theirs.children
+    mine, its = ours.children[0], theirs.children[0]
     assert (mine.mode, mine.local, mine.remote) == (Mode.TRANSPORT_PROXY, its.remote, its.local)
     assert (str(mine.local), str(mine.remote)) == (f"{HOME}/128[135]", f"{AGENT}/128[135]")
     assert its.lifetime.rekey_s is None
     assert mine.lifetime.end_s <= its.lifetime.end_s
+    assert [one.name for one in ours.children] == [one.name for one in theirs.children]
+    for one, other in zip(ours.children, theirs.children, strict=True):
+        assert (one.mode, one.local, one.remote, one.label) == (other.mode, other.remote, other.local, other.label)
+    assert len({(one.local, one.remote, one.label) for one in ours.children}) == len(ours.children)
 
 
 def test_the_policies_have_the_reqid_of_the_child_and_one_is_for_moves_only() -> None:
     world, _ = start()
-    reqid = association(SETTINGS).reqid(Use.MOBILITY)
+    reqid = SETTINGS.association.reqid(Use.MOBILITY)
     policies = wanted_kernel(world.mn).policies
     named = [policy for policy in policies if any(template.reqid == reqid for template in policy.templates)]
     assert {policy.id.direction for policy in named} == {Direction.IN, Direction.OUT}
     carriers = [one for one in named if one.id.selector.source.network_address in IPv6Network("100::/64")]
     assert len(carriers) == 1
-    assert not [state for state in wanted_kernel(world.mn).states if state.protocol is Protocol.ESP]
+    ours = {state.reqid for state in wanted_kernel(world.mn).states}
+    assert ours <= set(STATIC_REQIDS), "the others are charon's"
 
 
 def test_an_ike_sa_without_the_child_for_mobility_protects_nothing() -> None:
-    state = ike.looked(ike.Ike(), (ike_sa(HOME),), 1.0)
+    state = ike.looked(ike.Ike(), NEAR, (ike_sa(HOME),), {}, 1.0)
     assert not state.is_ready
     assert ike.Ike().care_of is None
     old = replace(MOBILITY, state="DELETED")
-    assert not ike.looked(ike.Ike(), (ike_sa(HOME, old),), 1.0).is_ready
-    assert not ike.looked(ike.Ike(), (ike_sa(HOME, MOBILITY, name="somebody"),), 1.0).is_ready
+    assert not ike.looked(ike.Ike(), NEAR, (ike_sa(HOME, old),), {}, 1.0).is_ready
+    assert not ike.looked(ike.Ike(), NEAR, (ike_sa(HOME, MOBILITY, name="somebody"),), {}, 1.0).is_ready
 
 
 def test_status_tells_of_the_ike_sa_at_both_ends() -> None:
@@ -343,3 +400,208 @@ def test_a_mobile_node_without_a_secret_shows_a_certificate() -> None:
     without = replace(settings.node[0], ikev2=NodeIkev2())
     (theirs,) = ha_ike.connections(replace(settings, node=(without,)))
     assert theirs.credential is certificates
+
+
+def elements(kernel: Kernel, name: str) -> object:
+    """Of a set or map in its nftables table."""
+    assert kernel.table is not None
+    return kernel.table.elements[name]
+
+
+def keys(states: Iterable[State]) -> dict[int, object]:
+    """Of the states in ESP's tunnel mode, by SPI."""
+    return {one.spi: one.algorithms for one in states if (one.protocol, one.mode) == (Protocol.ESP, XfrmMode.TUNNEL)}
+
+
+def sent_with(kernel: Kernel) -> dict[int, int]:
+    """SPIs by number of the tunnel."""
+    return {one.if_id - Device(0).if_id: one.spi for one in kernel.states if one.if_id}
+
+
+def kernels(world: World) -> tuple[Kernel, Kernel]:
+    return wanted_kernel(world.mn), wanted_by_home_agent(world.ha)
+
+
+@pytest.mark.req("SEC-07", "SEC-10", "SEC-18", "SEC-29", "SEC-30", "MCOA-69")
+def test_each_care_of_address_has_a_tunnel_of_its_own_before_it_is_registered() -> None:
+    world, charons = start()
+    assert sorted(world.tunnels) == [0, 1, 2, 3]
+    ours, theirs = kernels(world)
+    assert sent_with(ours) == {number: UP + at for at, number in enumerate(world.tunnels, 2)}
+    assert sent_with(theirs) == {number: DOWN + at for at, number in enumerate(world.tunnels, 2)}
+    negotiated = keys(charons.states)
+    assert keys(ours.states) == negotiated
+    assert keys(theirs.states).items() < negotiated.items(), "what comes in there is taken by charon's own states"
+    devices = {Device(number) for number in (0, 1, 2, 3)}
+    assert ours.devices == theirs.devices == devices
+    first = min(sent.at for sent in world.updates)
+    assert first > 0.1
+    assert set(world.bindings()) == {1, 2, 3}
+    assert elements(ours, "spi") == {DOWN + at for at in range(2, 6)}
+
+
+@pytest.mark.req("MCOA-69", "SEC-28", "SEC-30", "HA-17")
+def test_the_home_agent_takes_keys_of_a_mobile_node_from_its_care_of_addresses_only() -> None:
+    world, _ = start()
+    theirs = kernels(world)[1]
+    care_of = set(world.bindings().values())
+    pairs = {f"{address} . {UP + at}" for address in care_of for at in range(2, 6)}
+    assert elements(theirs, "protected") == pairs
+    assert elements(theirs, "spi") == {UP + at for at in range(2, 6)}
+    assert elements(theirs, "binding") == frozenset()
+    far_ends = elements(theirs, "tunnel")
+    assert isinstance(far_ends, Mapping)
+    assert {far_ends[tunnel_address(NEAR, bid)] for bid in (1, 2, 3)} == care_of
+    assert far_ends[tunnel_address(NEAR, RETURN_ROUTABILITY)] == world.bindings()[1]
+
+
+def test_a_change_of_the_care_of_address_of_ike_touches_no_state() -> None:
+    world, charons = start()
+    before = [kernel.states for kernel in kernels(world)]
+    world.switch("lte", subject=Subject.IKE)
+    world.run(3)
+    assert charons.sa is not None
+    assert charons.sa.local_address == world.links["lte"].address
+    assert [kernel.states for kernel in kernels(world)] == before
+
+
+def rekey(charons: Charons, number: int) -> tuple[ChildSa, ChildSa]:
+    """As the mobile node's charon does it: the old one is there for some seconds yet, but not its state for sending."""
+    assert charons.sa is not None
+    (old,) = [one for one in charons.sa.children if one.name == tunnel_name(number)]
+    new = charons.add(number)
+    charons.sa = replace(
+        charons.sa,
+        children=tuple(replace(one, state="DELETED") if one == old else one for one in charons.sa.children),
+    )
+    charons.states[:] = [state for state in charons.states if state.spi != old.spi_out]
+    charons.tell()
+    return old, new
+
+
+def forget(charons: Charons, child: ChildSa) -> None:
+    """It was there after a rekeying for a while."""
+    assert charons.sa is not None
+    left = tuple(one for one in charons.sa.children if one.unique_id != child.unique_id)
+    charons.sa = replace(charons.sa, children=left)
+    charons.states[:] = [state for state in charons.states if state.spi not in (child.spi_in, child.spi_out)]
+    charons.tell()
+
+
+@pytest.mark.req("MCOA-69", "SC-09")
+def test_new_keys_are_used_for_sending_a_second_later_and_the_old_ones_taken_until_charon_forgets() -> None:
+    world, charons = start()
+    old, new = rekey(charons, 2)
+    assert sent_with(kernels(world)[0])[2] == old.spi_out
+    ours = kernels(world)[0]
+    assert {old.spi_in, new.spi_in} <= keys(ours.states).keys()
+    charons.tell()
+    world.run(ADOPT_S - 0.2)
+    assert sent_with(kernels(world)[0])[2] == old.spi_out
+    world.run(0.3)
+    assert sent_with(kernels(world)[0])[2] == new.spi_out
+    assert {old.spi_in, new.spi_in} <= keys(kernels(world)[0].states).keys()
+    forget(charons, old)
+    assert old.spi_in not in keys(kernels(world)[0].states)
+    assert sent_with(kernels(world)[0])[2] == new.spi_out
+
+
+def test_keys_of_an_ike_sa_made_anew_are_used_at_once() -> None:
+    world, charons = start(key_mobility=False)
+    before = sent_with(kernels(world)[0])
+    world.switch("lte", subject=Subject.IKE)
+    world.run(3)
+    ours, _ = kernels(world)
+    assert sent_with(ours).keys() == before.keys()
+    assert not set(sent_with(ours).values()) & set(before.values())
+    assert keys(ours.states) == keys(charons.states)
+    assert set(world.bindings()) == {1, 2, 3}
+    assert world.mn.decision.default is not None
+
+
+def test_without_an_ike_sa_what_was_negotiated_is_used_on() -> None:
+    world, charons = start()
+    before = [kernel.states for kernel in kernels(world)]
+    world.mobile_node(IkeLooked(None))
+    world.home_agent_hears(LookedByHomeAgent(()))
+    assert [kernel.states for kernel in kernels(world)] == before
+    assert charons.sa is not None
+
+
+def test_restarted_they_go_on_with_the_tunnels_that_are_there() -> None:
+    world, charons = start()
+    before = [kernel.states for kernel in kernels(world)]
+    ours, theirs = (by_reqid({*states, *charons.states}) for states in before)
+    fresh = agent.adopt(replace(world.mn, ike=ike.Ike()), ours)
+    assert {state for state in wanted_kernel(fresh).states if state.algorithms} == {
+        state for state in before[0] if state.algorithms
+    }
+    found = ha_ike.restored(world.ha.settings, theirs)[HOME]
+    held = world.ha.tunnels[HOME]
+    assert {number: tunnel.sending for number, tunnel in found.items()} == {
+        number: tunnel.sending for number, tunnel in held.items()
+    }
+    assert found[1].spis == held[1].spis | held[2].spis | held[3].spis, "nothing tells yet which is whose"
+    assert found[RETURN_ROUTABILITY] == held[RETURN_ROUTABILITY]
+    plain = replace(world.mn, settings=mobile_node_settings(), ike=ike.Ike())
+    assert agent.adopt(plain, ours) == plain
+
+
+def test_a_link_whose_tunnel_is_refused_is_not_registered_and_asked_for_seldom() -> None:
+    world, charons = start()
+    charons.has_tunnels = False
+    for name in ("wifi", "lte"):
+        world.carrier(name, on=False)
+    world.run(5)
+    assert charons.sa is not None
+    forget(charons, next(one for one in charons.sa.children if one.name == tunnel_name(2)))
+    world.run(700)
+    assert set(world.bindings()) == {1}
+    world.tunnels.clear()
+    world.carrier("wifi", on=True)
+    world.run(200)
+    assert 3 <= world.tunnels.count(2) <= 6
+    assert set(world.bindings()) == {1}
+    shown = status(world.mn, world.now, unix_time=world.now + EPOCH_S, version="1", pid=1, counters={})
+    (problem,) = [link.problem for link in shown.links if link.bid == 2]
+    assert problem == "the keys for its tunnel are not negotiated yet"
+    charons.has_tunnels = True
+    world.run(300)
+    assert set(world.bindings()) == {1, 2}
+
+
+def test_payload_may_go_without_protection() -> None:
+    ikev2 = replace(SETTINGS.ikev2, payload=False) if SETTINGS.ikev2 else None
+    settings = home_agent()
+    node = replace(settings.node[0], ikev2=NodeIkev2(secret=SECRET, payload=False))
+    theirs = replace(settings, node=(node, *settings.node[1:]))
+    world = World(three_links(), settings=replace(SETTINGS, ikev2=ikev2), home_agent=theirs, key_mobility=True)
+    charons = Charons(world)
+    world.charon = charons
+    world.start()
+    charons.tell()
+    world.run(5)
+    assert set(world.bindings()) == {1, 2, 3}
+    assert world.tunnels == [RETURN_ROUTABILITY]
+    for kernel in kernels(world):
+        assert kernel.devices == {Device(RETURN_ROUTABILITY)}
+        assert any(isinstance(route.tunnel, Encapsulate) for route in kernel.routes)
+        assert kernel.table is not None
+    assert [len(one.children) for one in ha_ike.connections(theirs)] == [2]
+    assert len(ike.connection(world.mn.settings, HOME).children) == 2
+
+
+def test_a_mobile_node_that_may_register_one_care_of_address_only_has_its_tunnel() -> None:
+    settings = home_agent()
+    one = replace(settings, home_agent=replace(settings.home_agent, several_care_of_addresses=False))
+    world = World(three_links(), settings=SETTINGS, home_agent=one, key_mobility=True)
+    charons = Charons(world)
+    world.charon = charons
+    world.start()
+    charons.tell()
+    world.run(20)
+    (care_of,) = world.bindings().values()
+    assert elements(kernels(world)[1], "tunnel") == {
+        tunnel_address(NEAR, 1): care_of,
+        tunnel_address(NEAR, RETURN_ROUTABILITY): care_of,
+    }

@@ -23,7 +23,7 @@ from mip6.wire.options import (
 )
 from mip6.xfrm import Direction
 from mn_agent.core.events import PacketReceived
-from mn_agent.core.kernel import association, wanted_kernel
+from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.report import status
 from tests.story.world import AGENT, EPOCH_S, HOME, IDENTITY, NODE, World, mobile_node_settings, three_links
 
@@ -114,7 +114,7 @@ def test_both_ends_want_the_same_in_their_kernels_seen_from_either_side() -> Non
     world = start()
     ours, theirs = wanted_kernel(world.mn), wanted_by_home_agent(world.ha)
     (far,) = associations(world.ha.settings)
-    near = association(world.mn.settings)
+    near = world.mn.settings.association
     assert (near.place, far.place) == (0, 1)
     turned = {Direction.OUT: Direction.IN, Direction.IN: Direction.OUT}
     selectors = {(turned[policy.id.direction], policy.id.selector) for policy in ours.policies}

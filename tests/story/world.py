@@ -60,6 +60,9 @@ def home_agent_settings(**changes: object) -> ha_settings.Settings:
     return ha_settings.Settings(home_agent=own, node=(NODE,))
 
 
+IkeCommand = commands.MoveIke | commands.EstablishIke | commands.EstablishTunnel
+
+
 @dataclass
 class TestLink:
     """One of the mobile node's interfaces and the path from it to the home agent."""
@@ -146,10 +149,12 @@ class World:
     restarts: list[float] = field(default_factory=list)
     """When the agent was killed."""
     ike: list[commands.Command] = field(default_factory=list)
+    tunnels: list[int] = field(default_factory=list)
+    """Numbers of those that were asked for."""
     """What was to become of the IKE SA."""
     ike_moves: list[IPv6Address] = field(default_factory=list)
     """Where the home agent's charon was told to find it."""
-    charon: Callable[[commands.MoveIke | commands.EstablishIke], None] | None = None
+    charon: Callable[[IkeCommand], None] | None = None
     """The mobile node's; None: there is none."""
     probes: list[float] = field(default_factory=list)
     """When the mobile node sent a probe."""
@@ -362,8 +367,11 @@ class World:
                     self._probe(probe)
                 case commands.CountTraffic() if self._has_traffic:  # or else it would only cost time
                     self.at(self.now, self._count)
-                case commands.MoveIke() | commands.EstablishIke():
-                    self.ike.append(command)
+                case commands.MoveIke() | commands.EstablishIke() | commands.EstablishTunnel():
+                    if isinstance(command, commands.EstablishTunnel):
+                        self.tunnels.append(command.number)
+                    else:
+                        self.ike.append(command)
                     if self.charon is not None:
                         self.charon(command)
         self._watch()

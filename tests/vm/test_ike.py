@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from socket import AF_INET6, SOCK_RAW, socket
 from typing import Any, TypeVar
 
 import pytest
@@ -24,15 +23,14 @@ from mip6.ike import (
     Connection,
     Lifetime,
     Mode,
+    Request,
     SharedKey,
-    StartAction,
     TrafficSelector,
-    forgetting,
     initiation,
     loading,
     termination,
 )
-from mip6.ike_sas import ChildDown, ChildRekeyed, ChildSa, ChildUp, IkeDown, IkeRekeyed, IkeSa, IkeUp
+from mip6.ike_sas import ChildDown, ChildRekeyed, ChildSa, IkeDown, IkeRekeyed, IkeSa, IkeUp
 from mip6.linux.xfrm.requests import Xfrm
 from mip6.vici import Announced, Connected, Event, Lost, Vici, ViciError
 from mip6.wire.registry import NextHeader
@@ -149,7 +147,7 @@ async def _forget(pair: Pair) -> None:
     for end in (pair.node, pair.agent):
         for name in {sa.connection for sa in await end.sas()}:
             await end.vici.request(termination(name))
-        await end.vici.request(forgetting(NODE.name))
+        await end.vici.request(Request("unload-conn", {"name": NODE.name}))
         for kind in ("state", "policy"):
             run(["ip", "-n", end.namespace, "xfrm", kind, "flush"])
 
@@ -161,7 +159,6 @@ def tunnel(bid: int) -> Child:
         local=TrafficSelector(IPv6Network(HOME)),
         remote=ANYWHERE,
         reqid=TUNNELS[bid],
-        if_id=bid,
         label=f"bid{bid}",
         lifetime=Lifetime(3960, 3600),
     )
@@ -265,17 +262,16 @@ def test_home_address_and_home_agent_get_transport_mode_and_each_care_of_address
             assert (one.spi_in, one.spi_out) == (other.spi_out, other.spi_in)
             assert (one.rekey_s is None, other.rekey_s is None) == (False, True)
         for end, sa in ((pair.node, node), (pair.agent, agent)):
-            assert [(child.name, child.mode, child.reqid, child.if_id, child.label) for child in sa.children] == [
-                ("signalling", "TRANSPORT_PROXY", SIGNALLING, 0, None),
-                ("bid1", "TUNNEL", TUNNELS[1], 1, "bid1"),
-                ("bid2", "TUNNEL", TUNNELS[2], 2, "bid2"),
+            assert [(child.name, child.mode, child.reqid, child.label) for child in sa.children] == [
+                ("signalling", "TRANSPORT_PROXY", SIGNALLING, None),
+                ("bid1", "TUNNEL", TUNNELS[1], "bid1"),
+                ("bid2", "TUNNEL", TUNNELS[2], "bid2"),
             ]
             for child in sa.children:
                 states = end.states(child.reqid)
                 is_tunnel = child.mode == "TUNNEL"
                 assert {state.spi for state in states} == {child.spi_in, child.spi_out}
                 assert {state.mode for state in states} == {XfrmMode.TUNNEL if is_tunnel else XfrmMode.TRANSPORT}
-                assert {state.if_id for state in states} == {child.if_id}
                 assert endpoints(states) == both(CARE_OF if is_tunnel else HOME)
             policies = run(["ip", "-n", end.namespace, "xfrm", "policy"])
             assert "tmpl" not in policies, "they are ours to make"
@@ -299,10 +295,10 @@ def test_tunnels_stay_what_they_are_when_they_or_their_ike_sa_are_rekeyed(pair: 
                 assert ike.old.initiator_spi != ike.new.initiator_spi
         for end in (pair.node, pair.agent):
             after = await end.children()
-            assert {name: (child.reqid, child.if_id, child.label) for name, child in after.items()} == {
-                "signalling": (SIGNALLING, 0, None),
-                "bid1": (TUNNELS[1], 1, "bid1"),
-                "bid2": (TUNNELS[2], 2, "bid2"),
+            assert {name: (child.reqid, child.label) for name, child in after.items()} == {
+                "signalling": (SIGNALLING, None),
+                "bid1": (TUNNELS[1], "bid1"),
+                "bid2": (TUNNELS[2], "bid2"),
             }
             for child in after.values():
                 assert {child.spi_in, child.spi_out} <= {state.spi for state in end.states(child.reqid)}
@@ -316,59 +312,30 @@ NOBODY = Selector(IPv6Network("100::1/128"), IPv6Network("100::2/128"))
 """Of the discard prefix (RFC 6666): what has this selector meets no packet."""
 
 
-def migrate(
-    end: End, reqid: int, moves: list[tuple[Endpoints, Endpoints]], if_id: int = 0, ike: Endpoints | None = None
-) -> None:
+def move_ike(end: End, ike: Endpoints) -> None:
     """By a policy that is there for this alone."""
-    changes = tuple(Move(old, new, reqid) for old, new in moves)
-    templates = tuple(
-        Template(
-            protocol=Protocol.ESP, mode=XfrmMode.TUNNEL, reqid=reqid, source=old.source, destination=old.destination
-        )
-        for old, _ in moves
+    nowhere = Endpoints(NOBODY.source.network_address, NOBODY.destination.network_address)
+    template = Template(
+        protocol=Protocol.ESP,
+        mode=XfrmMode.TUNNEL,
+        reqid=SIGNALLING,
+        source=nowhere.source,
+        destination=nowhere.destination,
     )
-    policy = Policy(PolicyId(Direction.OUT, NOBODY, if_id=if_id), templates)
+    policy = Policy(PolicyId(Direction.OUT, NOBODY), (template,))
     with end.xfrm() as xfrm:
         xfrm.add_policy(policy)
-        xfrm.migrate(Migration(policy.id, changes, ike))
+        xfrm.migrate(Migration(policy.id, (Move(nowhere, nowhere, SIGNALLING),), ike))
         xfrm.remove_policy(policy.id)
-
-
-def move_tunnel(end: End, bid: int, old: IPv6Address, new: IPv6Address) -> None:
-    moves = [(Endpoints(old, AGENT), Endpoints(new, AGENT)), (Endpoints(AGENT, old), Endpoints(AGENT, new))]
-    migrate(end, TUNNELS[bid], moves, if_id=bid)
-
-
-def test_one_tunnel_is_moved_to_its_care_of_address_and_starts_from_that_of_ikev2_when_rekeyed(pair: Pair) -> None:
-    async def story() -> None:
-        await connect(pair, "signalling", "bid1", "bid2")
-        ends = (pair.node, pair.agent)
-        async with listening(pair.node) as heard:
-            for end in ends:
-                move_tunnel(end, 2, CARE_OF, OTHER_CARE_OF)
-                assert endpoints(end.states(TUNNELS[1])) == both(CARE_OF)
-                assert endpoints(end.states(TUNNELS[2])) == both(OTHER_CARE_OF)
-            pair.node.charon.swanctl("--rekey", "--child", "bid2")
-            new = (await hear(heard, ChildRekeyed)).new
-        fresh = {state for state in pair.node.states(TUNNELS[2]) if state.spi in (new.spi_in, new.spi_out)}
-        assert endpoints(fresh) == both(CARE_OF)
-        for end in ends:
-            move_tunnel(end, 2, CARE_OF, OTHER_CARE_OF)
-            assert endpoints(end.states(TUNNELS[2])) == both(OTHER_CARE_OF)
-            (sa,) = await end.sas()
-            assert CARE_OF in (sa.local_address, sa.remote_address)
-
-    play(story())
 
 
 @pytest.mark.req("SEC-32")
 def test_the_ike_sa_alone_is_moved_without_a_packet_and_goes_on_from_there(pair: Pair) -> None:
     async def story() -> None:
         await connect(pair, "signalling", "bid1")
-        nowhere = Endpoints(NOBODY.source.network_address, NOBODY.destination.network_address)
         with captured(pair.node) as packets:
             for end, place in ((pair.node, (OTHER_CARE_OF, AGENT)), (pair.agent, (AGENT, OTHER_CARE_OF))):
-                migrate(end, SIGNALLING, [(nowhere, nowhere)], ike=Endpoints(*place))
+                move_ike(end, Endpoints(*place))
                 await moved(end, place)
                 assert endpoints(end.states(SIGNALLING)) == both(HOME)
                 assert endpoints(end.states(TUNNELS[1])) == both(CARE_OF)
@@ -406,25 +373,6 @@ def captured(end: End) -> Iterator[list[str]]:
         finally:
             tcpdump.terminate()
             lines += [line for line in tcpdump.communicate()[0].splitlines() if line]
-
-
-def test_a_packet_that_needs_it_makes_charon_negotiate(pair: Pair) -> None:
-    async def story() -> None:
-        signalling, *_ = NODE.children
-        trap = replace(NODE, children=(replace(signalling, start_action=StartAction.TRAP),))
-        await pair.node.load(trap)
-        await pair.agent.load(mirrored(NODE))
-        template = Template(protocol=Protocol.ESP, mode=XfrmMode.TRANSPORT, reqid=SIGNALLING)
-        selector = Selector.mobility(IPv6Network(HOME), IPv6Network(AGENT))
-        async with listening(pair.node) as heard:
-            with pair.node.xfrm() as xfrm:
-                xfrm.add_policy(Policy(PolicyId(Direction.OUT, selector), (template,)))
-            with inside(pair.node.namespace), socket(AF_INET6, SOCK_RAW, NextHeader.MOBILITY) as sender:
-                sender.bind((str(HOME), 0))
-                sender.sendto(bytes(8), (str(AGENT), 0))
-            assert (await hear(heard, ChildUp)).child.name == "signalling"
-
-    play(story())
 
 
 def test_another_key_is_refused_and_charon_says_so(pair: Pair) -> None:

@@ -20,12 +20,15 @@ _GROUPS = XfrmGroup.POLICY | XfrmGroup.STATE | XfrmGroup.EXPIRE
 _POLICY_LOSSES = {XfrmType.DELPOLICY, XfrmType.POLEXPIRE, XfrmType.FLUSHPOLICY}
 _STATE_LOSSES = {XfrmType.DELSA, XfrmType.EXPIRE, XfrmType.FLUSHSA}
 
+_NEW_STATES = {XfrmType.NEWSA, XfrmType.UPDSA}
 
-class Losses(NamedTuple):
-    """What somebody else may have removed."""
 
-    policies: bool
-    states: bool
+class News(NamedTuple):
+    """What somebody else may have done: removed policies or states, made states."""
+
+    policies_lost: bool
+    states_lost: bool
+    states_made: bool
 
 
 class OurXfrm:
@@ -34,26 +37,31 @@ class OurXfrm:
     def __init__(self) -> None:
         """Raises OSError when the kernel has no XFRM."""
         self._xfrm = Xfrm()
-        self._news = Notifications(_GROUPS, ignore_port=self._xfrm.port, family=NETLINK_XFRM)
+        self._notifications = Notifications(_GROUPS, ignore_port=self._xfrm.port, family=NETLINK_XFRM)
 
     def fileno(self) -> int:
-        """Readable when somebody else changed something: call `losses`."""
-        return self._news.fileno()
+        """Readable when somebody else changed something: call `news`."""
+        return self._notifications.fileno()
 
     def close(self) -> None:
         self._xfrm.close()
-        self._news.close()
+        self._notifications.close()
 
-    def losses(self) -> Losses:
+    def news(self) -> News:
         """Since the last call. The key management's own changes are among the causes."""
-        news = self._news.read()
-        return Losses(*(news is None or bool(news & kind) for kind in (_POLICY_LOSSES, _STATE_LOSSES)))
+        news = self._notifications.read()
+        return News(*(news is None or bool(news & kind) for kind in (_POLICY_LOSSES, _STATE_LOSSES, _NEW_STATES)))
 
     def policies(self) -> frozenset[Policy]:
         return frozenset(policy for policy in self._xfrm.policies() if policy.has_reqid(REQIDS))
 
     def states(self) -> frozenset[State]:
         return frozenset(state for state in self._xfrm.states() if state.has_reqid(STATIC_REQIDS))
+
+    def negotiated(self) -> frozenset[State]:
+        """Those with keys that the key management made."""
+        states = (state for state in self._xfrm.states() if state.has_reqid(REQIDS))
+        return frozenset(state for state in states if not state.has_reqid(STATIC_REQIDS))
 
     def usages(self) -> dict[State, Usage]:
         """What all states did that carry our tag, whoever made them."""

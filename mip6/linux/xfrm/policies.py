@@ -6,14 +6,13 @@ from ipaddress import IPv6Address
 from socket import AF_INET6
 from typing import Any
 
-from mip6.linux.netlink import HEADER, Request, attributes, nested_pairs
+from mip6.linux.netlink import HEADER, Request, attribute, attributes, nested_pairs
 from mip6.linux.xfrm.structures import (
     ID,
     NO_LIFETIMES,
     POLICY,
     POLICY_ID,
     XfrmAttribute,
-    attribute,
     body,
     decoder,
     if_id_attribute,

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address
 from socket import AF_INET6
 
-from mip6.linux.netlink import Request, attributes
+from mip6.linux.netlink import Request, attribute, attributes
 from mip6.linux.xfrm.structures import (
     NO_LIFETIMES,
     SELECTOR_COUNT,
     STATE,
     STATE_ID,
     XfrmAttribute,
-    attribute,
     body,
     decoder,
     if_id_attribute,

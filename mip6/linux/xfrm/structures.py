@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pyroute2.netlink import nlmsg
 
-from mip6.linux.netlink import HEADER, Request
+from mip6.linux.netlink import HEADER, Request, attribute
 from mip6.mark import Mark
 from mip6.xfrm import Port, Selector
 
@@ -82,7 +82,6 @@ POLICY = struct.Struct(f"={SELECTOR}{LIFETIMES}IIBBBB4x")
 POLICY_ID = struct.Struct(f"={SELECTOR}IB3x")
 """struct xfrm_userpolicy_id."""
 
-_ATTRIBUTE = struct.Struct("=HH")
 _MARK = struct.Struct("=II")
 _NUMBER = struct.Struct("=I")
 
@@ -107,11 +106,6 @@ def decoder(function: Callable[ParametersT, ResultT]) -> Callable[ParametersT, R
 def request(fields: bytes, *attributes: bytes) -> Request:
     """A structure, and attributes as `attribute` makes them."""
     return Request(nlmsg, fields + b"".join(attributes))
-
-
-def attribute(kind: XfrmAttribute, data: bytes) -> bytes:
-    """An attribute with its padding."""
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(data), kind) + data + bytes(-len(data) % 4)
 
 
 def body(message: bytes) -> bytes:

@@ -14,9 +14,7 @@ from mip6.ike import (
     Mode,
     Request,
     SharedKey,
-    StartAction,
     TrafficSelector,
-    forgetting,
     initiation,
     loading,
     termination,
@@ -33,7 +31,7 @@ SIGNALLING = Child(
     remote=TrafficSelector(AGENT, 135),
     reqid=0x6D000001,
     lifetime=Lifetime(3960, 3600),
-    start_action=StartAction.TRAP,
+    replay_window=32,
     proposals=("aes128gcm16",),
 )
 TUNNEL = Child(
@@ -43,7 +41,6 @@ TUNNEL = Child(
     remote=ANYTHING,
     reqid=0x6D000102,
     lifetime=Lifetime(7920),
-    if_id=2,
     label="bid2",
 )
 CONNECTION = Connection(
@@ -88,7 +85,7 @@ def test_a_connection_with_a_shared_key() -> None:
                             "local_ts": ["2001:db8:100::1/128[135]"],
                             "remote_ts": ["2001:db8:200::1/128[135]"],
                             "reqid": "1828716545",
-                            "start_action": "trap",
+                            "replay_window": "32",
                             "esp_proposals": ["aes128gcm16"],
                             "rekey_time": "3600s",
                             "rand_time": "360s",
@@ -100,13 +97,11 @@ def test_a_connection_with_a_shared_key() -> None:
                             "local_ts": ["2001:db8:100::1/128"],
                             "remote_ts": ["::/0"],
                             "reqid": "1828716802",
-                            "start_action": "none",
+                            "replay_window": "1024",
                             "esp_proposals": ["aes128-sha256", "aes256-sha256"],
                             "rekey_time": "0s",
                             "rand_time": "0s",
                             "life_time": "7920s",
-                            "if_id_in": "2",
-                            "if_id_out": "2",
                             "label": "bid2",
                             "label_mode": "simple",
                         },
@@ -162,4 +157,3 @@ def test_what_is_asked_for_once_it_is_loaded() -> None:
         "initiate", {"ike": "home", "child": "bid2", "timeout": "2500"}, 2.5 + ANSWER_S
     )
     assert termination("home") == Request("terminate", {"ike": "home", "force": "yes"})
-    assert forgetting("home") == Request("unload-conn", {"name": "home"})

@@ -205,6 +205,8 @@ def bound_flow(fid: int = 1, **changes: Any) -> BoundFlow:
 
 def association(**changes: Any) -> AssociationStatus:
     usual: dict[str, Any] = {
+        "use": "mobility",
+        "bid": None,
         "direction": "up",
         "spi": "0xc330fd07",
         "since": NOW - 300,

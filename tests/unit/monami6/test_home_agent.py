@@ -136,7 +136,7 @@ def test_how_messages_are_protected_is_told_of_each_node(socket_path: Path) -> N
     with_sa = node_status(security="ikev2", ike_sa=True, associations=[association(), association(direction="down")])
     text = shown(socket_path, nodes=[with_sa, node_status(name="old", security="manual")])
     assert "Messages of laptop are protected by IPsec (ikev2), IKE SA established\n" in text
-    assert "  ESP up   0xc330fd07 since 13:58:12, 5 min: 5 packets, 440 B\n" in text
+    assert "  ESP up   0xc330fd07 mobility since 13:58:12, 5 min: 5 packets, 440 B\n" in text
     assert "  ESP down 0xc330fd07" in text
     assert "Messages of old are protected by IPsec (manual)\n" in text
     assert "no IKE SA" in shown(socket_path, nodes=[node_status(security="ikev2", ike_sa=False)])

@@ -177,13 +177,15 @@ def test_ikev2_may_be_pinned_or_have_no_link(run: Run, socket_path: Path) -> Non
 def test_with_ikev2_the_ike_sa_and_what_it_protects_is_told(run: Run, socket_path: Path) -> None:
     sa = IkeSaStatus(care_of_address="2001:db8:1::10", since=NOW - 300)
     dropped = association(direction="down", replays=1, failures=2)
-    text = shown(
-        run, socket_path, security="ikev2", ike=ike(strongswan=True, sa=sa), associations=[association(), dropped]
-    )
+    payload, of_another = association(use="payload", bid=1), association(use="payload", bid=9)
+    told = [association(), dropped, payload, of_another]
+    text = shown(run, socket_path, security="ikev2", ike=ike(strongswan=True, sa=sa), associations=told)
     assert "protected by IPsec, with keys from IKEv2" in text
     assert "  IKE SA at 2001:db8:1::10 since 13:58:12, 5 min\n" in text
-    assert "  ESP up   0xc330fd07 since 13:58:12, 5 min: 5 packets, 440 B\n" in text
+    assert "  ESP up   0xc330fd07 mobility since 13:58:12, 5 min: 5 packets, 440 B\n" in text
     assert "  ESP down 0xc330fd07" in text
+    assert "  ESP up   0xc330fd07 payload of office since" in text
+    assert "  ESP up   0xc330fd07 payload of binding 9 since" in text
     assert "1 replay dropped; 2 forged packets dropped" in " ".join(text.split())
 
 
