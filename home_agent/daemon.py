@@ -79,7 +79,7 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
         return wanted_kernel(self.state)
 
     def aspects(self) -> tuple[object, ...]:
-        return self.state.cache, self.state.uplink, self.state.tunnels
+        return self.state.cache, self.state.uplink, self.state.tunnels, self.state.path_mtus
 
     def deadline(self, now: float) -> float:  # noqa: ARG002
         return agent.deadline(self.state)

@@ -122,7 +122,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
 
     @abstractmethod
     def look_at_ike(self) -> None:
-        """The key management may have negotiated something."""
+        """The key management may have negotiated or forgotten something."""
 
     @abstractmethod
     def perform(self, command: CommandT) -> None:
@@ -325,7 +325,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         assert self._reconciler is not None
         if self._reconciler.heed():
             self._reconcile()
-        if self._reconciler.has_new_states:
+        if self._reconciler.has_other_states:
             self.look_at_ike()
 
     def _reconcile(self) -> None:

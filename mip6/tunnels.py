@@ -12,6 +12,7 @@ taken for as long as charon keeps them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -82,7 +83,8 @@ def looked(
         template, device = sending(association, side, number), Device(number)
         out = replace(_copy(outgoing[newest.spi_out], template), replay_window=0, if_id=device.if_id)
         tunnel = Tunnel(out, spis, frozenset(own) if side is Side.MOBILE_NODE else frozenset())
-        found[number] = _later(tunnel, tunnels.get(number), {one.spi_out for one in known}, now)
+        before = {one.spi_in for one in known if one is not newest}
+        found[number] = _later(tunnel, tunnels.get(number), before, now)
     return tunnels if found == tunnels else found
 
 
@@ -109,9 +111,11 @@ def _copy(state: State, template: Template) -> State:
     )
 
 
-def _later(new: Tunnel, held: Tunnel | None, known: set[int | None], now: float) -> Tunnel:
-    """The new keys are used for sending only after a while, if the old ones still serve."""
-    if held is None or held.sending.spi == new.sending.spi or held.sending.spi not in known:
+def _later(new: Tunnel, held: Tunnel | None, before: AbstractSet[int | None], now: float) -> Tunnel:
+    """The new keys are used for sending only after a while, if it was a rekeying: then the peer takes the old ones yet.
+    `before`: SPIs of what may come in with keys that others have replaced; charon does not tell of those for sending.
+    """
+    if held is None or held.sending.spi == new.sending.spi or held.spis.isdisjoint(before):
         return new
     if held.next is not None and held.next.sending == new.sending:
         return replace(new, sending=held.sending, next=held.next)

@@ -65,6 +65,11 @@ def ike(patient: Patient) -> Finding:
             f"{why}: no message can be protected",
             "secret and identities must be the same here and at the home agent; see journalctl -u strongswan at both",
         )
+    if "IKE" in patient.status["troubles"]:
+        return warning(
+            patient.status["troubles"]["IKE"],
+            "payload under [ikev2] here, and under [node.ikev2] at the home agent, must be the same",
+        )
     return ok(f"an IKE SA is established at {told['sa']['care_of_address']}")
 
 

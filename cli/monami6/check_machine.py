@@ -103,9 +103,10 @@ def ipv6(_patient: Patient) -> Finding:
 
 def ipsec(patient: Patient) -> Finding:
     """Needed if IPsec protects the messages; otherwise it is for information only."""
-    missing = [name for name in ("IPV6_MIP6", "INET6_ESP") if not _is_built(name)]
+    needed = ["IPV6_MIP6", "INET6_ESP", *(["XFRM_INTERFACE"] if patient.security != "manual" else [])]
+    missing = [name for name in needed if not _is_built(name)]
     if not missing:
-        return ok("the kernel can protect messages by IPsec (IPV6_MIP6, INET6_ESP)")
+        return ok(f"the kernel can protect messages and payload by IPsec ({', '.join(needed)})")
     lacks = f"the kernel has no {' and no '.join(missing)}"
     if patient.security == "auth-option":
         return ok(f"{lacks}: needed only to protect messages by IPsec")

@@ -29,6 +29,7 @@ from home_agent.core.ike import adopt, connection_name, due_at, established, loo
 from home_agent.core.responder import respond
 from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State
+from mip6 import path_mtu
 from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive
 from mip6.relay import read_too_big
@@ -50,7 +51,7 @@ def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
 def deadline(state: State) -> float:
     """When `step` wants a Tick; infinity for never."""
     requests = [binding.refresh_request_at for entry in state.cache.values() for binding in entry.bindings.values()]
-    return min([cache_deadline(state.cache), due_at(state.tunnels), *requests])
+    return min([cache_deadline(state.cache), due_at(state.tunnels), path_mtu.due_at(state.path_mtus), *requests])
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
@@ -58,6 +59,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     before = state
     commands: list[Command] = []
     state = replace(state, cache=expire(state.cache, now), tunnels=adopt(state.tunnels, now))
+    state = replace(state, path_mtus=path_mtu.expire(state.path_mtus, now))
     match event:
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
@@ -149,7 +151,10 @@ def _send_limited(state: State, reply: Packet | IcmpError, now: float) -> tuple[
 
 
 def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
-    """Pass on that a tunnelled packet was too big, if it was one of ours."""
+    """Pass on that a tunnelled packet was too big, if it was one of ours; of one that IPsec protects, note it."""
+    protected = path_mtu.read_too_big(data)
+    if protected is not None:
+        return _note(state, protected, now)
     too_big = read_too_big(data)
     own = state.settings.home_agent.address
     if too_big is None or too_big.outer_source != own:
@@ -158,6 +163,17 @@ def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]
     if entry is None or too_big.outer_destination not in {binding.care_of for binding in entry.bindings.values()}:
         return _drop(state, "packet too big about no binding", None, now)
     return _send_limited(state, too_big.relay(own), now)
+
+
+def _note(state: State, too_big: path_mtu.TooBig, now: float) -> tuple[State, list[Command]]:
+    care_of = too_big.destination
+    for home_address, found in state.tunnels.items():
+        entry = state.cache.get(home_address)
+        bound = {binding.care_of for binding in entry.bindings.values()} if entry is not None else set()
+        is_ours = too_big.spi in {tunnel.sending.spi for tunnel in found.values()} and care_of in bound
+        if is_ours and too_big.source == state.settings.home_agent.address:
+            return replace(state, path_mtus=path_mtu.learn(state.path_mtus, care_of, too_big.mtu, now)), []
+    return _drop(state, "packet too big about no binding", None, now)
 
 
 def _request_refresh(state: State, now: float) -> tuple[State, list[Command]]:

@@ -19,7 +19,7 @@ from ipaddress import IPv6Address, IPv6Network
 from home_agent.core.cache import PLAIN, Binding, CacheEntry
 from home_agent.core.settings import SLOTS, Settings
 from home_agent.core.state import State, Uplink
-from mip6 import ipsec, tunnels
+from mip6 import ipsec, path_mtu, tunnels
 from mip6.classifier import Flow, Lookup, layers, lookup
 from mip6.ipsec import (
     MOST_TUNNELS,
@@ -198,17 +198,18 @@ def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) 
     home_address, mtu = host(entry.home_address), tunnel_route_mtu(uplink.mtu)
     node = state.settings.node[place]
 
-    def to_device(table: int, destination: IPv6Network, number: int) -> Route:
-        return Route(table, destination, Device(number).index, mtu=protected_mtu(uplink.mtu))
+    def to_device(table: int, destination: IPv6Network, number: int, care_of: IPv6Address) -> Route:
+        limit = path_mtu.limit(state.path_mtus, care_of, uplink.mtu)
+        return Route(table, destination, Device(number).index, mtu=protected_mtu(limit))
 
     def route(table: int, destination: IPv6Network, binding: Binding) -> Route:
         if node.protects_payload:
-            return to_device(table, destination, _number(state, binding, entry))
+            return to_device(table, destination, _number(state, binding, entry), binding.care_of)
         return Route(table, destination, uplink.index, mtu=mtu, tunnel=Encapsulate(binding.care_of))
 
     yield route(HOME_TABLE, home_address, entry.preferred)
     if node.ikev2 is not None:
-        yield to_device(RETURN_ROUTABILITY_TABLE, home_address, RETURN_ROUTABILITY)
+        yield to_device(RETURN_ROUTABILITY_TABLE, home_address, RETURN_ROUTABILITY, entry.preferred.care_of)
     for binding in _named_by_flows(entry):
         yield route(SLOT_TABLES + binding.slot, home_address, binding)
         yield route(COPY_TABLE, host(_copy_address(place, binding.slot)), binding)

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from home_agent.core.cache import Cache
 from home_agent.core.settings import Node, Settings
 from mip6.ike_sas import IkeSa
+from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
 from mip6.tunnels import Tunnels
 
@@ -39,6 +40,8 @@ class State:
     """Its connections that have an IKE SA, or had when it was there last."""
     tunnels: Mapping[IPv6Address, Tunnels] = field(default_factory=dict)
     """Those that IPsec protects, by home address."""
+    path_mtus: PathMtus = field(default_factory=dict)
+    """Of the paths that those take."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -84,8 +84,8 @@ class Reconciler:
         self._news.register(self._nftables_news, select.EPOLLIN)
         self._table_name = table_name
         self._table_handle: int | None = None
-        self.has_new_states = False
-        """Whether somebody made states of IPsec, at the last call of `heed`."""
+        self.has_other_states = False
+        """Whether somebody made or removed states of IPsec, at the last call of `heed`."""
         self._actual = Kernel()
         self._find_security()
         self.read()
@@ -132,10 +132,10 @@ class Reconciler:
             )
         self._nftables_news.read()
         self._actual = replace(self._actual, table=self._table())
-        self.has_new_states = False
+        self.has_other_states = False
         if self._xfrm is not None:
             xfrm = self._xfrm.news()
-            self.has_new_states = xfrm.states_made
+            self.has_other_states = xfrm.states_changed
             if self._actual.policies and xfrm.policies_lost:
                 self._actual = replace(self._actual, policies=self._xfrm.policies())
             if self._actual.states and xfrm.states_lost:

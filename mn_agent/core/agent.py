@@ -10,7 +10,7 @@ from math import inf
 from types import MappingProxyType
 from typing import assert_never
 
-from mip6 import tunnels
+from mip6 import path_mtu, tunnels
 from mip6.ike_sas import IkeSa
 from mip6.ipsec import Side
 from mip6.reception import Discard, IcmpError, receive
@@ -167,7 +167,7 @@ def adopt(state: State, present: Negotiated) -> State:
 
 def aspects(state: State) -> tuple[object, ...]:
     """What the wanted kernel and `saved` are made from: while these are the same objects, so are those."""
-    kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels
+    kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels, state.path_mtus
     return *kernel, state.registration, state.pins, state.bids, state.chosen
 
 
@@ -178,6 +178,7 @@ def deadline(state: State, now: float) -> float:
         probing.deadline(state.probing, state.targets(), state.settings.probing),
         state.probing.look_at if _looks(state) else inf,
         state.decision.again_at,
+        path_mtu.due_at(state.path_mtus),
     )
 
 
@@ -233,7 +234,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             pass
         case _:
             assert_never(event)
-    state = replace(state, ike=ike.adopt(state.ike, now))
+    state = replace(state, ike=ike.adopt(state.ike, now), path_mtus=path_mtu.expire(state.path_mtus, now))
     state, looks = _probe(state, now)
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
     commands += looks
@@ -445,12 +446,25 @@ def _ike(before: State, after: State) -> list[Command]:
 
 
 def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
-    """A packet of our own was too big inside the tunnel: its sender is this machine, and hears of it from us."""
+    """A packet of our own was too big inside the tunnel: its sender is this machine, and hears of it from us. If IPsec
+    protects it nobody can tell whose it was, and it is the tunnel that gets smaller.
+    """
+    protected = path_mtu.read_too_big(data)
+    if protected is not None:
+        return _note(state, protected, now), []
     too_big = read_too_big(data)
     home = state.settings.home
     if too_big is None or (too_big.outer_destination, too_big.inner_source) != (home.agent, home.address):
         return state, []
     return _send_limited(state, too_big.relay(home.address), now)
+
+
+def _note(state: State, too_big: path_mtu.TooBig, now: float) -> State:
+    addresses = {address for link in state.links.values() for address in link.addresses}
+    spis = {tunnel.sending.spi for tunnel in state.ike.tunnels.values()}
+    if too_big.destination != state.settings.home.agent or too_big.source not in addresses or too_big.spi not in spis:
+        return state
+    return replace(state, path_mtus=path_mtu.learn(state.path_mtus, too_big.source, too_big.mtu, now))
 
 
 def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[State, list[Command]]:

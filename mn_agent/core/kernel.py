@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 from itertools import product
 
-from mip6 import ipsec, tunnels
+from mip6 import ipsec, path_mtu, tunnels
 from mip6.ipsec import RETURN_ROUTABILITY, TUNNELS, Side, protected_mtu, tunnel_address
 from mip6.kernel import (
     ANYWHERE,
@@ -39,7 +39,7 @@ from mip6.xfrm import Policy
 from mip6.xfrm import State as XfrmState
 from mn_agent.core.flows import chain_name
 from mn_agent.core.links import Link
-from mn_agent.core.settings import Home, Security, Settings
+from mn_agent.core.settings import Home, Security
 from mn_agent.core.state import State
 
 TABLE_NAME = "monami6"
@@ -152,13 +152,13 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
 def _tunnel_routes(state: State, carrier: Link | None) -> list[Route]:
     if carrier is None:
         return [Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
-    return [_tunnel(state.settings, carrier, TUNNEL_TABLE), _way(carrier, OUTER_TABLE)]
+    return [_tunnel(state, carrier, TUNNEL_TABLE), _way(carrier, OUTER_TABLE)]
 
 
-def _tunnel(settings: Settings, link: Link, table: int) -> Route:
-    home = settings.home
-    if settings.protects_payload:
-        return _to_device(settings, link.bid, link, table)
+def _tunnel(state: State, link: Link, table: int) -> Route:
+    home = state.settings.home
+    if state.settings.protects_payload:
+        return _to_device(state, link.bid, link, table)
     return Route(
         table,
         ANYWHERE,
@@ -169,9 +169,10 @@ def _tunnel(settings: Settings, link: Link, table: int) -> Route:
     )
 
 
-def _to_device(settings: Settings, number: int, link: Link, table: int) -> Route:
-    device, source, mtu = Device(number), settings.home.address, protected_mtu(link.mtu)
-    return Route(table, ANYWHERE, interface=device.index, source=source, mtu=mtu)
+def _to_device(state: State, number: int, link: Link, table: int) -> Route:
+    limit = min((path_mtu.limit(state.path_mtus, one, link.mtu) for one in link.addresses), default=link.mtu)
+    source = state.settings.home.address
+    return Route(table, ANYWHERE, interface=Device(number).index, source=source, mtu=protected_mtu(limit))
 
 
 def _way(link: Link, table: int, destination: IPv6Network = ANYWHERE) -> Route:
@@ -184,7 +185,7 @@ def _protected_routes(state: State, links: list[Link], carrier: Link | None) -> 
     ways: dict[int, Link] = {}
     if settings.security is Security.IKEV2 and carrier is not None:
         ways[RETURN_ROUTABILITY] = carrier
-        yield _to_device(settings, RETURN_ROUTABILITY, carrier, RETURN_ROUTABILITY_TABLE)
+        yield _to_device(state, RETURN_ROUTABILITY, carrier, RETURN_ROUTABILITY_TABLE)
     if settings.protects_payload:
         ways |= {link.bid: link for link in links if link.up and link.has_router}
     for number, link in ways.items():
@@ -196,7 +197,7 @@ def _flow_routes(state: State, flowing: list[Link]) -> Iterator[Route]:
     for link in flowing:
         if link.up and link.has_router:
             slot = state.slots[link.bid]
-            yield _tunnel(state.settings, link, TUNNEL_TABLES + slot)
+            yield _tunnel(state, link, TUNNEL_TABLES + slot)
             yield _way(link, OUTER_TABLES + slot)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
+from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
 from mn_agent.core.bindings import Entry, Registration, carrying, source
 from mn_agent.core.flows import Flows
@@ -33,6 +34,8 @@ class State:
     """The identifier of every interface name ever seen."""
     pins: Pins = field(default_factory=Pins)
     ike: Ike = field(default_factory=Ike)
+    path_mtus: PathMtus = field(default_factory=dict)
+    """Of the paths that tunnels take which IPsec protects."""
     decision: Decision = field(default_factory=Decision)
     probing: Probing = field(default_factory=Probing)
     troubles: Mapping[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from home_agent.core import ike as ha_ike
+from home_agent.core.events import IcmpReceived as IcmpReceivedByHomeAgent
 from home_agent.core.events import IkeLooked as LookedByHomeAgent
 from home_agent.core.kernel import wanted_kernel as wanted_by_home_agent
 from home_agent.core.report import status as ha_status
@@ -15,14 +16,16 @@ from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.ike import MOBILITY as CHILD
 from mip6.ike import Certificates, Mode, tunnel_name
 from mip6.ike_sas import ChildSa, IkeSa
-from mip6.ipsec import RETURN_ROUTABILITY, Association, Use, tunnel_address, tunnel_use
+from mip6.ipsec import RETURN_ROUTABILITY, Association, Use, protected_mtu, tunnel_address, tunnel_use
 from mip6.kernel import Device, Encapsulate, Kernel
+from mip6.path_mtu import FORGET_S
 from mip6.tunnels import ADOPT_S, by_reqid
+from mip6.wire.icmp import packet_too_big
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag
 from mip6.xfrm import STATIC_REQIDS, Direction, Protocol, State, aes_cbc_sha256
 from mip6.xfrm import Mode as XfrmMode
 from mn_agent.core import agent, commands, ike
-from mn_agent.core.events import IkeLooked, IkeTried, StopRequested, Subject
+from mn_agent.core.events import IcmpReceived, IkeLooked, IkeTried, StopRequested, Subject
 from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.report import status
 from mn_agent.core.settings import Ikev2 as AgentIkev2
@@ -472,7 +475,9 @@ def rekey(charons: Charons, number: int) -> tuple[ChildSa, ChildSa]:
     new = charons.add(number)
     charons.sa = replace(
         charons.sa,
-        children=tuple(replace(one, state="DELETED") if one == old else one for one in charons.sa.children),
+        children=tuple(
+            replace(one, state="DELETED", spi_out=None) if one == old else one for one in charons.sa.children
+        ),
     )
     charons.states[:] = [state for state in charons.states if state.spi != old.spi_out]
     charons.tell()
@@ -605,3 +610,48 @@ def test_a_mobile_node_that_may_register_one_care_of_address_only_has_its_tunnel
         tunnel_address(NEAR, 1): care_of,
         tunnel_address(NEAR, RETURN_ROUTABILITY): care_of,
     }
+
+
+def mtu(kernel: Kernel, number: int) -> set[int | None]:
+    """Of the routes into a tunnel."""
+    return {route.mtu for route in kernel.routes if route.interface == Device(number).index}
+
+
+def too_big(source: IPv6Address, destination: IPv6Address, spi: int, mtu: int) -> bytes:
+    """A router's complaint about an ESP packet, as its source has it."""
+    quoted = bytes((0x60, 0, 0, 0, 0, 100, 50, 64)) + source.packed + destination.packed + spi.to_bytes(4, "big")
+    return packet_too_big(mtu, quoted + bytes(100), AGENT + 1, source)
+
+
+def test_a_path_narrower_than_its_link_makes_the_tunnel_smaller_for_a_while() -> None:
+    world, _ = start()
+    care_of = world.links["ethernet"].address
+    full = protected_mtu(1500)
+    up, down = (sent_with(kernel)[1] for kernel in kernels(world))
+    for kernel in kernels(world):
+        assert mtu(kernel, 1) == {full}
+    nothing = (
+        too_big(care_of, AGENT, 9, 1400),
+        too_big(care_of, AGENT + 1, up, 1400),
+        too_big(HOME, AGENT, up, 1400),
+        too_big(care_of, AGENT, up, 1400)[:50],
+        too_big(care_of, AGENT, up, 1400)[:14] + b"\x06" + too_big(care_of, AGENT, up, 1400)[15:],
+    )
+    for complaint in nothing:
+        world.mobile_node(IcmpReceived(complaint))
+    world.mobile_node(IcmpReceived(too_big(care_of, AGENT, up, 1400)))
+    world.mobile_node(IcmpReceived(too_big(care_of, AGENT, up, 1450)))
+    for complaint in (too_big(AGENT, care_of, 9, 1400), too_big(AGENT, care_of + 1, down, 1400)):
+        world.home_agent_hears(IcmpReceivedByHomeAgent(complaint))
+    world.home_agent_hears(IcmpReceivedByHomeAgent(too_big(AGENT, care_of, down, 1300)))
+    assert world.ha.dropped == {"packet too big about no binding": 2}
+    ours, theirs = kernels(world)
+    assert (mtu(ours, 1), mtu(theirs, 1)) == ({protected_mtu(1400)}, {protected_mtu(1300)})
+    assert protected_mtu(1300) == 1280 < protected_mtu(1400) < full
+    world.switch("wifi")
+    world.run(1)
+    assert mtu(kernels(world)[0], 2) == {full}
+    world.switch(None)
+    world.run(FORGET_S)
+    for kernel in kernels(world):
+        assert mtu(kernel, 1) == {full}

@@ -20,15 +20,15 @@ _GROUPS = XfrmGroup.POLICY | XfrmGroup.STATE | XfrmGroup.EXPIRE
 _POLICY_LOSSES = {XfrmType.DELPOLICY, XfrmType.POLEXPIRE, XfrmType.FLUSHPOLICY}
 _STATE_LOSSES = {XfrmType.DELSA, XfrmType.EXPIRE, XfrmType.FLUSHSA}
 
-_NEW_STATES = {XfrmType.NEWSA, XfrmType.UPDSA}
+_STATE_CHANGES = {XfrmType.NEWSA, XfrmType.UPDSA, *_STATE_LOSSES}
 
 
 class News(NamedTuple):
-    """What somebody else may have done: removed policies or states, made states."""
+    """What somebody else may have done: removed policies or states, made or removed states."""
 
     policies_lost: bool
     states_lost: bool
-    states_made: bool
+    states_changed: bool
 
 
 class OurXfrm:
@@ -50,7 +50,7 @@ class OurXfrm:
     def news(self) -> News:
         """Since the last call. The key management's own changes are among the causes."""
         news = self._notifications.read()
-        return News(*(news is None or bool(news & kind) for kind in (_POLICY_LOSSES, _STATE_LOSSES, _NEW_STATES)))
+        return News(*(news is None or bool(news & kind) for kind in (_POLICY_LOSSES, _STATE_LOSSES, _STATE_CHANGES)))
 
     def policies(self) -> frozenset[Policy]:
         return frozenset(policy for policy in self._xfrm.policies() if policy.has_reqid(REQIDS))

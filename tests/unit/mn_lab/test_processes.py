@@ -51,8 +51,11 @@ def test_one_that_does_not_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_processes_are_found_by_their_network() -> None:
     own = os.stat("/proc/self/ns/net").st_ino
-    assert os.getppid() in processes.in_networks({own})
-    assert os.getpid() not in processes.in_networks({own})
+    with subprocess.Popen(["sleep", "100"]) as process:
+        found = processes.in_networks({own})
+        process.kill()
+    assert process.pid in found
+    assert os.getpid() not in found
     assert processes.in_networks({0}) == []
 
 

@@ -202,9 +202,9 @@ def kernel_configuration(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Non
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("CONFIG_IPV6_MIP6=y\nCONFIG_INET6_ESP=m\n", "can protect"),
-        ("# CONFIG_IPV6_MIP6 is not set\nCONFIG_INET6_ESP=m\n", "has no IPV6_MIP6:"),
-        ("CONFIG_INET6_ESP_OFFLOAD=y\n", "no IPV6_MIP6 and no INET6_ESP"),
+        ("CONFIG_IPV6_MIP6=y\nCONFIG_INET6_ESP=m\nCONFIG_XFRM_INTERFACE=m\n", "can protect"),
+        ("# CONFIG_IPV6_MIP6 is not set\nCONFIG_INET6_ESP=m\nCONFIG_XFRM_INTERFACE=m\n", "has no IPV6_MIP6:"),
+        ("CONFIG_INET6_ESP_OFFLOAD=y\n", "no IPV6_MIP6 and no INET6_ESP and no XFRM_INTERFACE"),
     ],
 )
 def test_without_ipsec_it_is_only_told_about(
@@ -220,10 +220,14 @@ def test_with_ipsec_the_kernel_must_have_it(tmp_path: Path, kernel_configuration
     kernel_configuration("CONFIG_INET6_ESP=m\n")
     found = check_machine.ipsec(patient(tmp_path, status(security="ikev2")))
     assert found.result is Result.PROBLEM
-    assert "has no IPV6_MIP6" in found.found
+    assert "has no IPV6_MIP6 and no XFRM_INTERFACE" in found.found
+    assert "has no IPV6_MIP6:" in check_machine.ipsec(patient(tmp_path, status(security="manual"))).found
     (tmp_path / "ike.secret").write_text("00112233445566778899aabbccddeeff")
     without_agent = configured(tmp_path, IPSEC)
     assert check_machine.ipsec(without_agent).result is Result.PROBLEM
+
+
+IKE_SA = IkeSaStatus(care_of_address="2001:db8::1", since=1.0)
 
 
 @pytest.mark.parametrize(
@@ -233,14 +237,19 @@ def test_with_ipsec_the_kernel_must_have_it(tmp_path: Path, kernel_configuration
         ({"ike": ike(strongswan=False)}, Result.PROBLEM, "strongSwan is not there"),
         ({"ike": ike(strongswan=True)}, Result.PROBLEM, "no IKE SA is established"),
         ({"ike": ike(strongswan=True), "troubles": {"IKE": "AUTH failed"}}, Result.PROBLEM, "AUTH failed"),
-        ({"ike": ike(strongswan=True, sa=IkeSaStatus(care_of_address="2001:db8::1", since=1.0))}, Result.OK, "::1"),
+        ({"ike": ike(strongswan=True, sa=IKE_SA)}, Result.OK, "::1"),
+        (
+            {"ike": ike(strongswan=True, sa=IKE_SA), "troubles": {"IKE": "binding-1 failed"}},
+            Result.WARNING,
+            "binding-1",
+        ),
     ],
 )
 def test_ike(tmp_path: Path, changes: dict[str, Any], result_: Result, words: str) -> None:
     found = check_agent.ike(patient(tmp_path, status(**{"security": "ikev2", **changes})))
     assert found.result is result_
     assert words in found.found
-    assert bool(found.remedy) == (result_ is Result.PROBLEM)
+    assert bool(found.remedy) == (result_ is not Result.OK)
 
 
 def test_the_secret_of_ikev2_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
