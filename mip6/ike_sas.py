@@ -1,11 +1,11 @@
 """What charon tells of its IKE_SAs and CHILD_SAs, as values. Pure.
 
-`SAS` gives all there are; the events only tell what changes while somebody listens. No event tells that an IKE_SA was
-moved by MIGRATE, or that a rekeying failed.
+`SAS` gives all there are; the events only tell that something changes while somebody listens. None tells that an IKE_SA
+was moved by MIGRATE, or that a rekeying failed.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias, TypeVar
 
@@ -15,7 +15,7 @@ SAS = Request("list-sas")
 SAS_EVENT = "list-sa"
 """Each answer to `SAS` is an event of this name."""
 EVENTS = ("ike-updown", "ike-update", "ike-rekey", "child-updown", "child-rekey")
-"""Those that `event_from` knows."""
+"""After these something may be different."""
 
 Address: TypeAlias = IPv4Address | IPv6Address
 ValueT = TypeVar("ValueT")
@@ -42,7 +42,7 @@ class ChildSa:
     spi_in: int | None
     """None until it is installed."""
     spi_out: int | None
-    if_id: int
+    """Also None when another has replaced it."""
     label: str | None
     installed_s: int | None
     """How long it has been there."""
@@ -78,7 +78,6 @@ class IkeSa:
     rekey_s: int | None
     """In how long we rekey it; None: never."""
     children: tuple[ChildSa, ...] = ()
-    """An event does not tell."""
 
     @property
     def is_up(self) -> bool:
@@ -86,97 +85,9 @@ class IkeSa:
         return self.state in ("ESTABLISHED", "REKEYING", "REKEYED")
 
 
-@dataclass(frozen=True, slots=True)
-class IkeUp:
-    """An IKE_SA is established."""
-
-    sa: IkeSa
-
-
-@dataclass(frozen=True, slots=True)
-class IkeDown:
-    """An IKE_SA is gone, and all its CHILD_SAs with it."""
-
-    sa: IkeSa
-
-
-@dataclass(frozen=True, slots=True)
-class IkeUpdated:
-    """The peer's packets come from elsewhere, and charon follows. `sa` is as it was before."""
-
-    sa: IkeSa
-    local_address: Address | None
-    remote_address: Address | None
-
-
-@dataclass(frozen=True, slots=True)
-class IkeRekeyed:
-    """An IKE_SA has replaced another and has its CHILD_SAs now."""
-
-    old: IkeSa
-    new: IkeSa
-
-
-@dataclass(frozen=True, slots=True)
-class ChildUp:
-    """A CHILD_SA is installed."""
-
-    sa: IkeSa
-    child: ChildSa
-
-
-@dataclass(frozen=True, slots=True)
-class ChildDown:
-    """A CHILD_SA is gone. States that were moved are still in the kernel."""
-
-    sa: IkeSa
-    child: ChildSa
-
-
-@dataclass(frozen=True, slots=True)
-class ChildRekeyed:
-    """A CHILD_SA has replaced another. The states of the new one are at the IKE_SA's endpoints."""
-
-    sa: IkeSa
-    old: ChildSa
-    new: ChildSa
-
-
-Event: TypeAlias = IkeUp | IkeDown | IkeUpdated | IkeRekeyed | ChildUp | ChildDown | ChildRekeyed
-
-
 def sas_from(listing: Iterable[Section]) -> list[IkeSa]:
     """The answers to `SAS`. Raises IkeDecodeError."""
-    return [
-        replace(_ike_sa(connection, section), children=_children(section))
-        for item in listing
-        for connection, section in _sections(item)
-    ]
-
-
-def event_from(name: str, message: Section) -> Event:
-    """An event of `EVENTS`. Raises IkeDecodeError."""
-    connection, section = _the_one(message)
-    match name:
-        case "ike-updown":
-            sa = _ike_sa(connection, section)
-            return IkeUp(sa) if _is_yes(message, "up") else IkeDown(sa)
-        case "ike-update":
-            sa = _ike_sa(connection, section)
-            return IkeUpdated(sa, _address(message, "local-host"), _address(message, "remote-host"))
-        case "ike-rekey":
-            old, new = _old_and_new(section)
-            return IkeRekeyed(_ike_sa(connection, old), _ike_sa(connection, new))
-        case "child-updown":
-            sa = _ike_sa(connection, section)
-            _, child = _the_one(_section(section, "child-sas"))
-            return ChildUp(sa, _child_sa(child)) if _is_yes(message, "up") else ChildDown(sa, _child_sa(child))
-        case "child-rekey":
-            _, both = _the_one(_section(section, "child-sas"))
-            old, new = _old_and_new(both)
-            return ChildRekeyed(_ike_sa(connection, section), _child_sa(old), _child_sa(new))
-        case _:
-            raise IkeDecodeError(f"no event {name} is known")
+    return [_ike_sa(connection, section) for item in listing for connection, section in _sections(item)]
 
 
 def _ike_sa(connection: str, section: Section) -> IkeSa:
@@ -193,6 +104,7 @@ def _ike_sa(connection: str, section: Section) -> IkeSa:
         responder_spi=_required(_number(section, "responder-spi", 16), "responder-spi"),
         established_s=_number(section, "established"),
         rekey_s=_number(section, "rekey-time"),
+        children=_children(section),
     )
 
 
@@ -209,7 +121,6 @@ def _child_sa(section: Section) -> ChildSa:
         mode=_required(_text(section, "mode"), "mode"),
         spi_in=_number(section, "spi-in", 16),
         spi_out=_number(section, "spi-out", 16),
-        if_id=_number(section, "if-id-out", 16) or 0,
         label=_label(section),
         installed_s=_number(section, "install-time"),
         rekey_s=_number(section, "rekey-time"),
@@ -219,17 +130,6 @@ def _child_sa(section: Section) -> ChildSa:
 
 def _sections(message: Section) -> Iterator[tuple[str, Section]]:
     return ((name, value) for name, value in message.items() if isinstance(value, dict))
-
-
-def _the_one(message: Section) -> tuple[str, Section]:
-    found = list(_sections(message))
-    if len(found) != 1:
-        raise IkeDecodeError(f"{len(found)} SAs where one should be")
-    return found[0]
-
-
-def _old_and_new(section: Section) -> tuple[Section, Section]:
-    return _section(section, "old"), _section(section, "new")
 
 
 def _section(message: Section, key: str) -> Section:

@@ -63,8 +63,10 @@ from mn_agent.core.preference import priorities
 from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import Saved, SavedBinding, SavedFlow, State
 
-UNHEARD = 4
-"""Updates of each kind without an answer, before the IKE SA is made anew."""
+UNHEARD = 5
+"""Updates of each kind without an answer, before the IKE SA is made anew: half a minute. Protected payload stops for
+that moment, and the home agent may only have been started anew.
+"""
 SLOTS = 7
 """Links whose flows can be told apart: bits in the mark of a packet, of which one more is for the default traffic."""
 

@@ -85,7 +85,6 @@ def child(name: str, number: int, reqid: int) -> ChildSa:
         mode="TUNNEL",
         spi_in=DOWN + number,
         spi_out=UP + number,
-        if_id=0,
         label=None,
         installed_s=0,
         rekey_s=None,
