@@ -19,7 +19,7 @@ from mip6.ike_sas import ChildSa, IkeSa
 from mip6.ipsec import RETURN_ROUTABILITY, Association, Use, protected_mtu, tunnel_address, tunnel_use
 from mip6.kernel import Device, Encapsulate, Kernel
 from mip6.path_mtu import FORGET_S
-from mip6.tunnels import ADOPT_S, by_reqid
+from mip6.tunnels import ADOPT_S, Negotiated, by_reqid
 from mip6.wire.icmp import packet_too_big
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag
 from mip6.xfrm import STATIC_REQIDS, Direction, Protocol, State, aes_cbc_sha256
@@ -120,6 +120,8 @@ class Charons:
     children: int = 1
     states: list[State] = field(default_factory=list)
     """Of both ends."""
+    replaced: set[int] = field(default_factory=set)
+    """Children after which others have come: for sending neither end has them any more."""
 
     def __call__(self, command: IkeCommand) -> None:
         self.world.at(self.world.now + 0.01, lambda: self._do(command))
@@ -173,9 +175,20 @@ class Charons:
 
     def tell(self) -> None:
         sas = (self.sa,) if self.sa is not None else ()
-        listing = tuple(map(turned, sas)) if self.answers else None
-        self.world.home_agent_hears(LookedByHomeAgent(listing, by_reqid(self.states)))
-        self.world.mobile_node(IkeLooked(sas, by_reqid(self.states)))
+        theirs = tuple(self._shown(turned(sa)) for sa in sas) if self.answers else None
+        self.world.home_agent_hears(LookedByHomeAgent(theirs, self._states(DOWN)))
+        self.world.mobile_node(IkeLooked(tuple(map(self._shown, sas)), self._states(UP)))
+
+    def _shown(self, sa: IkeSa) -> IkeSa:
+        children = (
+            replace(one, state="DELETED", spi_out=None) if one.unique_id in self.replaced else one
+            for one in sa.children
+        )
+        return replace(sa, children=tuple(children))
+
+    def _states(self, sending: int) -> Negotiated:
+        gone = {sending + number for number in self.replaced}
+        return by_reqid(state for state in self.states if state.spi not in gone)
 
 
 def start(*, answers: bool = True, **changes: object) -> tuple[World, Charons]:
@@ -468,17 +481,11 @@ def test_a_change_of_the_care_of_address_of_ike_touches_no_state() -> None:
 
 
 def rekey(charons: Charons, number: int) -> tuple[ChildSa, ChildSa]:
-    """As the mobile node's charon does it: the old one is there for some seconds yet, but not its state for sending."""
+    """The old one is there for some seconds yet."""
     assert charons.sa is not None
     (old,) = [one for one in charons.sa.children if one.name == tunnel_name(number)]
     new = charons.add(number)
-    charons.sa = replace(
-        charons.sa,
-        children=tuple(
-            replace(one, state="DELETED", spi_out=None) if one == old else one for one in charons.sa.children
-        ),
-    )
-    charons.states[:] = [state for state in charons.states if state.spi != old.spi_out]
+    charons.replaced.add(old.unique_id)
     charons.tell()
     return old, new
 
@@ -496,18 +503,31 @@ def forget(charons: Charons, child: ChildSa) -> None:
 def test_new_keys_are_used_for_sending_a_second_later_and_the_old_ones_taken_until_charon_forgets() -> None:
     world, charons = start()
     old, new = rekey(charons, 2)
-    assert sent_with(kernels(world)[0])[2] == old.spi_out
-    ours = kernels(world)[0]
-    assert {old.spi_in, new.spi_in} <= keys(ours.states).keys()
+
+    def sent() -> list[int]:
+        return [sent_with(kernel)[2] for kernel in kernels(world)]
+
+    assert sent() == [old.spi_out, old.spi_in]
+    assert {old.spi_in, new.spi_in} <= keys(kernels(world)[0].states).keys()
+    assert elements(kernels(world)[1], "spi") >= {old.spi_out, new.spi_out}  # type: ignore[operator]
     charons.tell()
     world.run(ADOPT_S - 0.2)
-    assert sent_with(kernels(world)[0])[2] == old.spi_out
+    assert sent() == [old.spi_out, old.spi_in]
     world.run(0.3)
-    assert sent_with(kernels(world)[0])[2] == new.spi_out
+    assert sent() == [new.spi_out, new.spi_in]
     assert {old.spi_in, new.spi_in} <= keys(kernels(world)[0].states).keys()
     forget(charons, old)
     assert old.spi_in not in keys(kernels(world)[0].states)
-    assert sent_with(kernels(world)[0])[2] == new.spi_out
+    assert sent() == [new.spi_out, new.spi_in]
+
+
+def test_what_is_not_in_the_kernel_yet_is_not_used() -> None:
+    world, charons = start()
+    before = [kernel.states for kernel in kernels(world)]
+    new = charons.add(4)
+    charons.states[:] = [state for state in charons.states if state.spi != new.spi_in]
+    charons.tell()
+    assert [kernel.states for kernel in kernels(world)] == before
 
 
 def test_keys_of_an_ike_sa_made_anew_are_used_at_once() -> None:

@@ -14,6 +14,7 @@ from mn_lab.layout import (
     HOME_AGENT_ADDRESS,
     HOST_INTERFACE,
     MOBILE_NODE,
+    MOBILE_SIDE,
 )
 from tests.kernel.wire import Capture
 
@@ -92,12 +93,12 @@ def test_one_tunnel_for_all_home_tests_over_any_care_of_address(lab: Lab) -> Non
     care_of = {link["name"]: link["care_of_address"] for link in lab.agent.status()["links"]}
     for link in ("wifi", "lte"):
         lab.monami6("switch", "--timeout", str(PATIENCE_S), link)
-        with Capture(lab, "ha", HOST_INTERFACE, "ip6 proto 50 or ip6 proto 135 or ip6 proto 41") as capture:
+        with Capture(lab, link, MOBILE_SIDE, "ip6 proto 50 or ip6 proto 135 or ip6 proto 41") as capture:
             ask(lab)
         spis = {spi for _, spi in pair}
         rows = [row for row in capture.rows("esp", ["ipv6.src", "ipv6.dst", "esp.spi"]) if int(row[2], 16) in spis]
         assert [row[:2] for row in rows] == [[care_of[link], HA], [HA, care_of[link]]]
-        assert capture.rows("mip6 || ipv6.nxt == 41", ["frame.number"]) == []
+        assert capture.rows("mip6.mhtype || ipv6.nxt == 41", ["frame.number"]) == []
 
 
 @pytest.mark.req("SEC-05", "SEC-25")

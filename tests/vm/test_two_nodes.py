@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ class Second:
 
     def stop(self) -> None:
         """In order: it deregisters."""
-        processes.end([self.processes[-1].pid])
+        processes.end([self.processes[-1].pid], signal.SIGTERM)
 
 
 def registered(status: Status) -> set[str]:

@@ -5,6 +5,8 @@ from ipaddress import IPv6Address
 
 import pytest
 
+from mip6.ipsec import MOST_TUNNELS
+from mip6.kernel import Device
 from mn_agent.core.interfaces import Interface, InterfaceAddress
 from mn_agent.core.links import Link, find_links
 from mn_agent.core.settings import Home, LinkSettings, LinksSettings, Settings
@@ -116,6 +118,18 @@ def test_identifiers_are_unique_and_stay_with_the_interface() -> None:
     # A new interface takes the name of one that was renamed and is still there
     both = find_links((replace(eth, name="dock0"), replace(eth, index=9), wlan), settings, known, bids)
     assert sorted((link.interface, link.bid) for link in both) == [("dock0", 1), ("eth0", 3), ("wlan0", 2)]
+
+
+def test_after_many_names_a_new_one_gets_an_identifier_that_nobody_here_has() -> None:
+    """A home agent has tunnels for so many only."""
+    bids = {f"usb{number}": number for number in range(1, MOST_TUNNELS + 1)}
+    here = [interface(index=10 + number, name=f"usb{number}") for number in (1, 2)]
+    links = find_links((*here, interface(index=9, name="new")), mobile_node_settings(), {}, bids)
+    assert {link.interface: link.bid for link in links} == {"usb1": 1, "usb2": 2, "new": 3}
+
+
+def test_our_own_devices_are_no_links() -> None:
+    assert find_links((interface(GLOBAL, name=Device(1).name),), with_links(), {}, {}) == []
 
 
 def test_a_point_to_point_link_needs_no_next_hop() -> None:
