@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -172,7 +173,8 @@ class AgentDaemon(Daemon[State, Event, Command]):
                 self._charon.look()
             case EstablishIke(care_of):
                 assert self._charon is not None
-                self._charon.establish(connection(self.state.settings, care_of), MOBILITY, TRY_S, self._ike_tried)
+                tried = partial(self._ike_tried, care_of)
+                self._charon.establish(connection(self.state.settings, care_of), MOBILITY, TRY_S, tried)
             case EstablishTunnel(number):
                 assert self._charon is not None
                 self._charon.negotiate(CONNECTION, tunnel_name(number), TRY_S)
@@ -221,8 +223,8 @@ class AgentDaemon(Daemon[State, Event, Command]):
             self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
             self._charon.start()
 
-    def _ike_tried(self) -> None:
-        self.handle(IkeTried())
+    def _ike_tried(self, care_of: IPv6Address) -> None:
+        self.handle(IkeTried(care_of))
 
     def _ike_looked(self, sas: "Sas") -> None:
         self.handle(IkeLooked(sas, self.negotiated()))

@@ -225,8 +225,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = replace(state, flows=flows, chosen=flows.name if by_people else state.chosen)
         case IkeLooked(sas, negotiated):
             state = _ike_looked(state, sas, negotiated, now)
-        case IkeTried():
-            state = replace(state, ike=ike.ended(state.ike, now))
+        case IkeTried(care_of):
+            state = replace(state, ike=ike.ended(state.ike, care_of, now))
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))

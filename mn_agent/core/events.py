@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from mip6.ike_sas import IkeSa
@@ -93,7 +94,9 @@ class IkeLooked:
 
 @dataclass(frozen=True, slots=True)
 class IkeTried:
-    """Charon has established the IKE SA that it was asked for, or has given up."""
+    """Charon has established the IKE SA that it was asked for, or has given up. `care_of`: where it was to begin."""
+
+    care_of: IPv6Address
 
 
 @dataclass(frozen=True, slots=True)

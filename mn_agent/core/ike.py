@@ -69,6 +69,8 @@ class Ike:
     """Whether charon is there."""
     sa: IkeSa | None = None
     """What charon has, or had when it was there last."""
+    given_up: int | None = None
+    """Initiator's SPI of the one that is to be replaced: charon has it until it gets to that."""
     since_at: float = -inf
     """Since when the IKE SA has been up."""
     asked_from: IPv6Address | None = None
@@ -106,7 +108,7 @@ def looked(ike: Ike, association: Association, sas: Iterable[IkeSa] | None, nego
     """Charon was asked; None: it is not there."""
     if sas is None:
         return replace(ike, charon=False)
-    ours = [sa for sa in sas if sa.connection == CONNECTION and sa.is_up]
+    ours = [sa for sa in sas if sa.connection == CONNECTION and sa.is_up and sa.initiator_spi != ike.given_up]
     sa = max(ours, key=lambda sa: sa.unique_id, default=None)
     found = tunnels.looked(ike.tunnels, association, Side.MOBILE_NODE, ours, negotiated, now)
     seen = replace(ike, charon=True, sa=sa, tunnels=found)
@@ -150,12 +152,17 @@ def next_care_of(ike: Ike, candidates: Sequence[IPv6Address]) -> IPv6Address:
 
 def asked(ike: Ike, care_of: IPv6Address, now: float) -> Ike:
     """It is tried."""
-    return replace(ike, sa=None, asked_from=care_of, asked_at=now, ended_at=inf, tries=ike.tries + 1)
+    given_up = _given_up(ike)
+    return replace(ike, sa=None, given_up=given_up, asked_from=care_of, asked_at=now, ended_at=inf, tries=ike.tries + 1)
 
 
 def unheard(ike: Ike) -> Ike:
     """Nothing that it protects is answered: it does not count any more."""
-    return replace(ike, sa=None, asked_from=None, unheard=ike.unheard + 1)
+    return replace(ike, sa=None, given_up=_given_up(ike), asked_from=None, unheard=ike.unheard + 1)
+
+
+def _given_up(ike: Ike) -> int | None:
+    return ike.sa.initiator_spi if ike.sa is not None else ike.given_up
 
 
 def unheard_at(ike: Ike) -> float:
@@ -163,9 +170,9 @@ def unheard_at(ike: Ike) -> float:
     return ike.asked_at + min(TRY_S * 2.0**ike.unheard, LONGEST_SILENCE_S)
 
 
-def ended(ike: Ike, now: float) -> Ike:
-    """The last try is over, well or not."""
-    return replace(ike, ended_at=min(ike.ended_at, now))
+def ended(ike: Ike, care_of: IPv6Address, now: float) -> Ike:
+    """A try from there is over, well or not."""
+    return replace(ike, ended_at=min(ike.ended_at, now)) if care_of == ike.asked_from else ike
 
 
 def due_at(ike: Ike, candidates: Sequence[IPv6Address]) -> float:

@@ -68,7 +68,7 @@ def ike_sa(care_of: IPv6Address, *children: ChildSa, number: int = 1, name: str 
         local_id=IDENTITY,
         remote_id="ha.example.org",
         is_initiator=True,
-        initiator_spi=1,
+        initiator_spi=number,
         responder_spi=2,
         established_s=0,
         rekey_s=None,
@@ -171,7 +171,7 @@ class Charons:
             self.states.clear()
             self.sa = ike_sa(care_of, MOBILITY, number=self.number)
         self.tell()
-        self.world.mobile_node(IkeTried())
+        self.world.mobile_node(IkeTried(care_of))
 
     def tell(self) -> None:
         sas = (self.sa,) if self.sa is not None else ()
@@ -257,6 +257,29 @@ def test_a_home_agent_that_cannot_move_it_says_so_and_it_is_made_anew() -> None:
     assert charons.tried == [world.links[name].address for name in ("ethernet", "lte")]
     assert world.mn.ike.care_of == world.links["lte"].address
     assert set(world.bindings()) == {1, 2, 3}
+
+
+def test_the_old_ike_sa_is_none_any_more_while_charon_has_not_ended_it_yet() -> None:
+    """Whatever the kernel announces meanwhile makes us ask charon what it has."""
+    world, charons = start(key_mobility=False)
+    assert charons.sa is not None
+    old = charons.sa
+    ready = world.charon
+    world.charon = None
+    world.switch("lte", subject=Subject.IKE)
+    world.run(0.5)
+    lte = world.links["lte"].address
+    assert world.ike[-1] == commands.EstablishIke(lte)
+    for _ in range(3):
+        world.mobile_node(IkeLooked((old,), by_reqid(charons.states)))
+        world.run(0.1)
+    world.mobile_node(IkeTried(world.links["wifi"].address))
+    world.charon = ready
+    charons(commands.EstablishIke(lte))
+    world.run(5)
+    assert charons.tried == [world.links["ethernet"].address, lte]
+    assert world.mn.ike.care_of == lte
+    assert len(world.ike) == 2
 
 
 def test_a_try_that_fails_is_followed_by_others_from_each_link_in_turn_less_and_less_often() -> None:
