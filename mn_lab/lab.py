@@ -32,7 +32,7 @@ from mn_lab.layout import (
 from mn_lab.network import LinkAction
 from mn_lab.processes import Process
 from mn_lab.security import MODES
-from mn_lab.traffic import End, Traffic
+from mn_lab.traffic import RATE, End, Traffic
 
 SCHEMA = 1
 START_S = 30.0
@@ -169,11 +169,12 @@ class Lab:
             raise LabError(f"monami6 {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout or ""
 
-    def traffic(self) -> Traffic:
+    def traffic(self, rate: int = RATE) -> Traffic:
         """Traffic between the home address and the correspondent, for the length of a `with` block."""
         return Traffic(
             End(self.command(MOBILE_NODE), str(HOME_ADDRESS)),
             End(self.command(CORRESPONDENT), str(CORRESPONDENT_ADDRESS)),
+            rate,
         )
 
     def start_agent(self) -> None:

@@ -1,6 +1,6 @@
 """One end of the traffic: UDP packets at a steady pace, and small writes on a TCP connection, both ways.
 
-    python -m mn_lab.meter DIRECTORY NAME LOCAL PEER [--listen]
+    python -m mn_lab.meter DIRECTORY NAME LOCAL PEER INTERVAL-NS [--listen]
 
 It says "ready" when it listens, and "started" when the two ends have met and traffic flows; from then on it runs until
 it is killed. What it sends and receives is in files of the directory while it runs (`Series`). Only the standard
@@ -20,17 +20,14 @@ from itertools import count
 from pathlib import Path
 
 PORT = 5800
-INTERVAL_NS = 1_000_000
-"""Between packets."""
 STREAM_INTERVAL_NS = 10_000_000
-"""Between writes on the TCP connection."""
+"""Between writes on the TCP connection; the interval between packets has to divide it."""
 
 HEADER = struct.Struct("!4sI")
 """What the payload of a packet begins with: a mark, and the packet's number."""
 MARK = b"m6lm"
 
 _PAYLOAD_OCTETS = 160
-_PACKETS_PER_WRITE = STREAM_INTERVAL_NS // INTERVAL_NS
 _PACKETS_PER_LOOK = 5
 _LONGEST_RUN_NS = 3600 * 1_000_000_000
 _WRITE = struct.Struct("!Q")
@@ -87,8 +84,9 @@ class Flow:
 class Meter:
     """Both sockets. `run` never returns."""
 
-    def __init__(self, directory: Path, name: str, local: str, peer: str) -> None:
-        self._packets = Flow(directory, f"{name}.udp", INTERVAL_NS)
+    def __init__(self, directory: Path, name: str, local: str, peer: str, interval_ns: int) -> None:
+        self._interval_ns = interval_ns
+        self._packets = Flow(directory, f"{name}.udp", interval_ns)
         self._writes = Flow(directory, f"{name}.tcp", STREAM_INTERVAL_NS)
         self._local, self._peer = local, peer
         self._udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -116,8 +114,8 @@ class Meter:
         """Send on schedule: what is late is sent at once, and the schedule stays."""
         print("started", flush=True)
         padding = bytes(_PAYLOAD_OCTETS - HEADER.size)
-        writes = count()
-        for number, due_at in enumerate(_schedule()):
+        writes, packets_per_write = count(), STREAM_INTERVAL_NS // self._interval_ns
+        for number, due_at in enumerate(_schedule(self._interval_ns)):
             delay_ns = due_at - time.monotonic_ns()
             if delay_ns > 0:
                 time.sleep(delay_ns / 1e9)
@@ -125,7 +123,7 @@ class Meter:
             # A packet that cannot even be sent is a lost one
             with suppress(OSError):
                 self._udp.send(HEADER.pack(MARK, number) + padding)
-            if number % _PACKETS_PER_WRITE == 0:
+            if number % packets_per_write == 0:
                 self._write(next(writes))
             # The kernel notes the arrivals, so there is no hurry to read them
             if number % _PACKETS_PER_LOOK == 0:
@@ -162,9 +160,9 @@ def _arrival(ancillary: list[tuple[int, int, bytes]]) -> int:
     return int(seconds * 1_000_000_000 + nanoseconds)
 
 
-def _schedule() -> Iterator[int]:
+def _schedule(interval_ns: int) -> Iterator[int]:
     start = time.monotonic_ns()
-    return (start + number * INTERVAL_NS for number in range(_LONGEST_RUN_NS // INTERVAL_NS))
+    return (start + number * interval_ns for number in range(_LONGEST_RUN_NS // interval_ns))
 
 
 def _enlarge_receive_buffer(receiver: socket.socket) -> None:
@@ -186,9 +184,9 @@ def _hurry() -> None:
 
 def main(argv: list[str]) -> None:
     """Never returns."""
-    directory, name, local, peer, *options = argv
+    directory, name, local, peer, interval_ns, *options = argv
     _hurry()
-    meter = Meter(Path(directory), name, local, peer)
+    meter = Meter(Path(directory), name, local, peer, int(interval_ns))
     meter.meet(listen="--listen" in options)
     meter.run()
 

@@ -12,10 +12,12 @@ from time import monotonic, sleep
 from typing import Self
 
 from mn_lab.commands import LabError
-from mn_lab.meter import INTERVAL_NS, STREAM_INTERVAL_NS, Series
+from mn_lab.meter import STREAM_INTERVAL_NS, Series
 
 UP, DOWN = "up", "down"
 """From the mobile node, and to it."""
+RATE = 1000
+"""UDP packets a second, unless told otherwise."""
 
 _MS = 1_000_000
 _ARRIVE_NS = 100 * _MS
@@ -91,9 +93,11 @@ class End:
 
 
 class Traffic:
-    """1,000 UDP packets a second and a TCP stream, both ways, while the context lasts; so long there are records."""
+    """UDP packets at a steady rate and a TCP stream, both ways, while the context lasts; so long there are records."""
 
-    def __init__(self, mobile_node: End, correspondent: End) -> None:
+    def __init__(self, mobile_node: End, correspondent: End, rate: int = RATE) -> None:
+        """`rate`: UDP packets a second; a multiple of 100."""
+        self._interval_ns = 1_000_000_000 // rate
         self._ends = {UP: mobile_node, DOWN: correspondent}
         # Writing to a file system on a disk may take its time, and the packets would be late
         self._records = TemporaryDirectory(prefix="monami6-", dir=_MEMORY if _MEMORY.is_dir() else None)
@@ -115,8 +119,9 @@ class Traffic:
 
     def _start(self, name: str, peer: str, *options: str) -> None:
         end, other = self._ends[name], self._ends[peer]
-        meter = [sys.executable, "-m", "mn_lab.meter", str(self._directory), name, end.address, other.address, *options]
-        process = subprocess.Popen([*end.wrapper, *meter], stdout=subprocess.PIPE, text=True)
+        meter = [*end.wrapper, sys.executable, "-m", "mn_lab.meter", str(self._directory), name]
+        arguments = [end.address, other.address, str(self._interval_ns), *options]
+        process = subprocess.Popen([*meter, *arguments], stdout=subprocess.PIPE, text=True)
         self._processes.append(process)
         assert process.stdout is not None
         if not process.stdout.readline():
@@ -140,7 +145,7 @@ class Traffic:
 
     def record(self, direction: str) -> Record:
         """Of the packets in one direction, up to now."""
-        return self._record(direction, "udp", INTERVAL_NS)
+        return self._record(direction, "udp", self._interval_ns)
 
     def stream(self, direction: str) -> Record:
         """Of the writes on the TCP connection."""
