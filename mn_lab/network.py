@@ -34,7 +34,7 @@ _STATIC = (
 )
 _FORWARDING = "net.ipv6.conf.all.forwarding=1"
 
-_BLACKHOLE = "lab_blackhole"
+_BLACKHOLE, _SOURCES = "lab_blackhole", "lab_sources"
 _PATIENCE_S = 2.0
 
 
@@ -144,6 +144,17 @@ def _replace_blackhole(namespace: str, rules: str | None) -> None:
         # nft 1.0.6 takes a closing brace for part of what is before it on the same line
         lines += [f"table ip6 {_BLACKHOLE} {{", "chain forward {", rules, "}", "}"]
     run(in_namespace(namespace, "nft", "-f", "-"), "\n".join(lines) + "\n")
+
+
+def check_sources(layout: Layout) -> None:
+    """From now on the access routers forward from the mobile node only what has a source on its link, as providers do
+    (BCP 38).
+    """
+    for link in layout.links:
+        hook = "type filter hook forward priority filter;"
+        rule = f'iifname "{MOBILE_SIDE}" ip6 saddr != {link.prefix} drop'
+        lines = [f"table ip6 {_SOURCES} {{", "chain forward {", hook, rule, "}", "}"]
+        run(in_namespace(layout.namespace(link.name), "nft", "-f", "-"), "\n".join(lines) + "\n")
 
 
 # The end

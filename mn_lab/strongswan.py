@@ -3,6 +3,8 @@
 from pathlib import Path
 
 TOOL = "charon-systemd"
+PLUGINS = "random nonce aes sha1 sha2 hmac kdf gmp pem pkcs1 pkcs8 x509 pubkey kernel-netlink socket-default vici"
+"""What it takes for IKEv2 with a shared secret or certificates."""
 
 
 def vici(directory: Path, node: str) -> Path:
@@ -19,7 +21,7 @@ def configuration(directory: Path, node: str) -> str:
     """Routes and addresses are the agents' business; it must not follow the network on its own."""
     return f"""\
 charon-systemd {{
-  load = random nonce aes sha1 sha2 hmac kdf gmp pem pkcs1 pkcs8 x509 pubkey kernel-netlink socket-default vici
+  load = {PLUGINS}
   install_routes = no
   routing_table = 0
   plugins {{

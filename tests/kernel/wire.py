@@ -5,15 +5,19 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
-from mn_lab.lab import Lab
+
+class Nodes(Protocol):
+    """A lab, or what is like one in this."""
+
+    def command(self, node: str, *command: str) -> list[str]: ...
 
 
 class Capture:
     """Captures on an interface of a node while the context lasts; `rows` then dissects."""
 
-    def __init__(self, lab: Lab, node: str, interface: str, condition: str = "ip6") -> None:
+    def __init__(self, lab: Nodes, node: str, interface: str, condition: str = "ip6") -> None:
         descriptor, path = tempfile.mkstemp(suffix=".pcap")
         os.close(descriptor)
         self.path = Path(path)
