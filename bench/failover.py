@@ -10,12 +10,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import mean
 
+from bench._figures import figures
 from bench._spread import Spread
 from mn_lab import network
 from mn_lab.commands import ip_batch, run_all
@@ -98,13 +98,7 @@ def _run_bare(layout: Layout) -> Figures:
 
 
 def _figures(traffic: Traffic, break_link: Callable[[], None]) -> dict[str, Figures]:
-    time.sleep(_SETTLE_S)
-    start_ns = time.time_ns()
-    break_link()
-    time.sleep(_AFTERWARDS_S)
-    end_ns = time.time_ns()
-    traffic.catch_up(end_ns)
-    return {direction: traffic.record(direction).figures(start_ns, end_ns) for direction in (UP, DOWN)}
+    return figures(traffic, break_link, settle_s=_SETTLE_S, afterwards_s=_AFTERWARDS_S)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
     python -m mn_lab.bare INTERFACE OTHER-INTERFACE GATEWAY DESTINATION/LENGTH
 
-It says "ready", and ends when it has done so. Benchmarks compare the agent with it.
+It says "ready", and ends when it has done so. Benchmarks compare the agent with it, and strongSwan has it
+for a network manager.
 """
 
 import socket

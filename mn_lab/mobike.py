@@ -32,7 +32,7 @@ from mn_lab.traffic import RATE, End, Traffic
 
 LINKS = ("ethernet", "wifi")
 """The tunnel is over the first, and over the second while that has no carrier."""
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long something may take before it counts as failed: in an emulated machine, long."""
 
 _LOOK_S = 0.05
