@@ -9,7 +9,10 @@ import pytest
 from mn_lab.commands import use_system_paths
 from mn_lab.lab import Lab, take_down
 
-TOOLS = ("ip", "iperf3", "nft", "nsenter", "ping", "radvd", "setpriv", "sysctl", "tcpdump", "tshark", "unshare")
+TOOLS = (
+    *("NetworkManager", "dbus-daemon", "ip", "iperf3", "nft", "nmcli", "nsenter", "ping", "radvd", "setpriv", "stdbuf"),
+    *("sysctl", "tcpdump", "tshark", "unshare"),
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
