@@ -110,7 +110,16 @@ def _name(link: LinkStatus) -> Text:
     interface = link.interface if link.interface != link.name else None
     metered = "metered" if link.metered else None
     told = ", ".join(filter(None, (interface, link.kind, metered)))
-    return cell(Text(link.name, style="bold"), Text(told, style=QUIET))
+    return cell(Text(link.name, style="bold"), Text(told, style=QUIET), *_connection(link))
+
+
+def _connection(link: LinkStatus) -> Iterator[Text]:
+    """What NetworkManager calls it; a Wi-Fi network and the connection to it mostly have the same name."""
+    names = dict.fromkeys(filter(None, (link.connection, link.ssid)))
+    if names:
+        yield Text(", ".join(names), style=QUIET)
+    if link.signal_percent is not None:
+        yield Text(f"signal {link.signal_percent} %", style=QUIET)
 
 
 def _address(link: LinkStatus, now: float) -> Text:
@@ -118,7 +127,14 @@ def _address(link: LinkStatus, now: float) -> Text:
     identifier = Text(f"BID {link.bid}{bound_until}", style=QUIET)
     path = _path(link.path) if link.state != "unusable" else None
     problem = Text(link.problem, style=DOUBTFUL) if link.problem else None
-    return cell(link.care_of_address or "none", identifier, path, problem)
+    return cell(link.care_of_address or "none", identifier, path, _obstacle(link), problem)
+
+
+def _obstacle(link: LinkStatus) -> Text | None:
+    """Between it and the Internet, as NetworkManager says; a path that is alive tells more than `none`."""
+    if link.captive:
+        return Text("behind a captive portal", style=BAD)
+    return Text("limited connectivity", style=DOUBTFUL) if link.connectivity == "limited" else None
 
 
 def _path(path: PathStatus) -> Text:

@@ -38,6 +38,7 @@ from mn_agent.core.commands import (
     Tell,
 )
 from mn_agent.core.events import (
+    DevicesChanged,
     EchoReceived,
     Event,
     IcmpReceived,
@@ -55,7 +56,6 @@ from mn_agent.core.events import (
 )
 from mn_agent.core.flow_bindings import FlowBinding, FlowEntry
 from mn_agent.core.flows import Flows
-from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.links import called, find_links
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy import Pins
@@ -209,7 +209,9 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     commands: list[Command] = []
     match event:
         case InterfacesChanged(snapshot):
-            state = _look(state, snapshot, now)
+            state = _look(replace(state, interfaces=snapshot), now)
+        case DevicesChanged(devices):
+            state = _look(replace(state, devices=devices), now)
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
         case IcmpReceived(data):
@@ -240,7 +242,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state, looks = _probe(state, now)
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
     commands += looks
-    if isinstance(event, EchoReceived | TrafficCounted | Tick) and _is_quiet(before, state, now):
+    if isinstance(event, DevicesChanged | EchoReceived | TrafficCounted | Tick) and _is_quiet(before, state, now):
         return state, commands
     state = _want(state, now)
     state, establishing = _establish(state, now)
@@ -259,16 +261,21 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
 def _is_quiet(before: State, after: State, now: float) -> bool:
     """Whether nothing has happened that anybody has to hear of. That is so most of the time."""
     return (
-        after.decision == before.decision
+        after.links is before.links
+        and after.decision == before.decision
         and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
         and after.registration is before.registration
         and _sends_at(after, now) > now
     )
 
 
-def _look(state: State, snapshot: Snapshot, now: float) -> State:
+def _look(state: State, now: float) -> State:
+    """What interfaces and devices say of the links."""
     known = {link.index: link for link in state.links.values()}
-    links = {link.bid: link for link in find_links(snapshot, state.settings, known, state.bids)}
+    found = find_links(state.interfaces, state.settings, known, state.bids, state.devices)
+    links = {link.bid: link for link in found}
+    if links == state.links:
+        return state
     since = {
         bid: state.links_since[bid] if bid in state.links and state.links[bid].problem == link.problem else now
         for bid, link in links.items()

@@ -40,6 +40,8 @@ def _links(before: State, after: State) -> Iterator[Notice]:
         yield Notice(NoticeKind.LINK_GONE, f"{name}: interface is gone", name)
     for bid, link in after.links.items():
         old = before.links.get(bid)
+        if link.leaving and not (old is not None and old.leaving):
+            yield Notice(NoticeKind.LINK_LEAVING, f"{link.name}: NetworkManager is about to take it down", link.name)
         if old is not None and (old.care_of, old.problem) == (link.care_of, link.problem):
             continue
         if link.care_of is None:

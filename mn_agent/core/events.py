@@ -9,6 +9,7 @@ from mip6.ike_sas import IkeSa
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mn_agent.core.devices import Devices
 from mn_agent.core.flows import Flows
 from mn_agent.core.interfaces import Snapshot
 
@@ -18,6 +19,13 @@ class InterfacesChanged:
     """The interfaces are no longer what they were."""
 
     snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesChanged:
+    """NetworkManager no longer says what it said; nothing, when it is not there."""
+
+    devices: Devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,7 @@ class StopRequested:
 
 Event: TypeAlias = (
     InterfacesChanged
+    | DevicesChanged
     | PacketReceived
     | IcmpReceived
     | Tick

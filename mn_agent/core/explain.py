@@ -66,6 +66,8 @@ def _why_not(state: State, view: View) -> str:
         return link.problem
     if state.is_dead(view.bid):
         return "its path is dead"
+    if view.leaving:
+        return "NetworkManager is about to take it down"
     if not view.works:
         return "the home agent has not accepted it yet"
     if view.bid in state.decision.waiting:

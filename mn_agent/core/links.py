@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from mip6.ipsec import MOST_TUNNELS
 from mip6.kernel import DEVICE_NAME
+from mn_agent.core.devices import Device, Devices
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 from mn_agent.core.settings import LinkSettings, Settings
 
 METERED_KIND = "lte"
-"""Links of this kind are metered unless the configuration says otherwise."""
+"""Links of this kind are metered unless the configuration or NetworkManager says otherwise."""
 
 _UNIQUE_LOCAL = IPv6Network("fc00::/7")
 
@@ -47,6 +49,10 @@ class Link:
     prefixes: tuple[IPv6Network, ...] = ()
     mtu: int = 1500
     metered: bool = False
+    captive: bool | None = None
+    """Whether a captive portal is in the way; None when nobody knows."""
+    leaving: bool = False
+    """Whether it still works, but is about to be taken down."""
 
 
 class Named(Protocol):
@@ -77,13 +83,18 @@ def called(name: str | None, links: Iterable[_NamedT]) -> _NamedT | None:
 
 
 def find_links(
-    snapshot: Snapshot, settings: Settings, known: Mapping[int, Link], bids: Mapping[str, int]
+    snapshot: Snapshot,
+    settings: Settings,
+    known: Mapping[int, Link],
+    bids: Mapping[str, int],
+    devices: Devices = MappingProxyType({}),
 ) -> list[Link]:
     """The links in a snapshot, by rising binding identifier.
 
     `known`: the links found before, by interface index. `bids`: the identifier that each interface name has had. An
     interface keeps its identifier while it exists, whatever its name, and by its name when it returns (RFC 5648
     section 2); a new one gets the lowest that is free, or, when there have been many, that of one which is not here.
+    What a link is, the configuration knows best, then `devices`, then the snapshot.
     """
     candidates = [interface for interface in snapshot if not _is_excluded(interface, settings)]
     by_index = {link.index: link.bid for link in known.values()}
@@ -94,7 +105,7 @@ def find_links(
         if bid > MOST_TUNNELS:
             bid = _lowest_free({*by_index.values(), *(link.bid for link in links)})
         taken.add(bid)
-        links.append(_link(interface, settings, bid, known.get(interface.index)))
+        links.append(_link(interface, settings, bid, known.get(interface.index), devices.get(interface.name)))
     return sorted(links, key=lambda link: link.bid)
 
 
@@ -117,8 +128,9 @@ def _is_excluded(interface: Interface, settings: Settings) -> bool:
     return any(fnmatchcase(interface.name, pattern) for pattern in patterns)
 
 
-def _link(interface: Interface, settings: Settings, bid: int, known: Link | None) -> Link:
+def _link(interface: Interface, settings: Settings, bid: int, known: Link | None, device: Device | None) -> Link:
     named = _settings_for(interface, settings)
+    device = device or Device(interface.name)
     usable = [address for address in interface.addresses if _may_send(address, settings)]
     best = min(
         (address for address in usable if not address.deprecated),
@@ -126,7 +138,8 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         default=None,
     )
     problem = _problem(interface, best)
-    kind = (named.kind if named else None) or interface.kind
+    kind = (named.kind if named else None) or device.kind or interface.kind
+    metered = named.metered if named and named.metered is not None else device.metered
     works = best is not None and not problem
     return Link(
         bid=bid,
@@ -146,7 +159,9 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         router=interface.routers[0] if interface.routers else None,
         prefixes=interface.prefixes,
         mtu=interface.mtu,
-        metered=named.metered if named and named.metered is not None else kind == METERED_KIND,
+        metered=metered if metered is not None else kind == METERED_KIND,
+        captive=device.captive,
+        leaving=device.leaving,
     )
 
 

@@ -10,6 +10,7 @@ class NoticeKind(Enum):
     LINK_USABLE = "link-usable"
     LINK_UNUSABLE = "link-unusable"
     LINK_GONE = "link-gone"
+    LINK_LEAVING = "link-leaving"
     BINDING = "binding"
     PATH = "path"
     CARRIER = "carrier"

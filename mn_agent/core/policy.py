@@ -3,7 +3,7 @@
 `decide` is a function of the policy, the links as they are, what was decided before, and the time. Traffic leaves a
 link that fails at once. It returns to a better one when that has proved itself: a link that had failed has to be good
 for `return_after_s`, twice as long after each further failure, but never longer than `LONGEST_WAIT_S`; a link that
-never failed needs no proof, unless it is better by what was measured only.
+never failed needs no proof, unless it is better by what was measured only. To be taken down as announced is no failure.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +34,8 @@ class View:
     interface: str
     works: bool
     """Whether traffic can flow over it now."""
+    leaving: bool = False
+    """Whether it is about to be taken down."""
     metered: bool = False
     captive: bool | None = None
     rtt_s: float | None = None
@@ -172,6 +174,8 @@ def _record(view: View, before: Record | None, now: float) -> Record:
         return before if before.works_since_at is not None else replace(before, works_since_at=now)
     if before.works_since_at is None:
         return before
+    if view.leaving:
+        return replace(before, works_since_at=None)
     was_good = now - before.works_since_at >= FORGIVE_S
     return Record(1 if was_good else before.failures + 1, None)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from mn_agent.core.bindings import LAST_PRIORITY
 from mn_agent.core.policy import Decision, View, place
 from mn_agent.core.policy_file import Policy
 
@@ -16,16 +17,20 @@ def priorities(policy: Policy, order: Sequence[str], views: Sequence[View], deci
 
     A link's number depends on nothing but the link, as far as possible: when some other link comes or goes it stays,
     and the home agent falls back to the next best by itself. A link that has to prove itself first stands behind those
-    that have; and if the default's link is not the first by these numbers, it gets the number that is.
+    that have, and one that is about to go behind all; and if the default's link is not the first by these numbers, it
+    gets the number that is.
     """
     numbers = {view.bid: _number(policy, order, view, waits=_waits(policy, view, decision)) for view in views}
     carrier = decision.default.bids[0] if decision.default is not None else None
-    if carrier in numbers and any(view.works and numbers[view.bid] < numbers[carrier] for view in views):
+    others = [numbers[view.bid] for view in views if view.works and view.bid != carrier]
+    if carrier in numbers and any(number <= numbers[carrier] for number in others):
         return {**numbers, carrier: FIRST_PRIORITY}
     return numbers
 
 
 def _number(policy: Policy, order: Sequence[str], view: View, *, waits: bool) -> int:
+    if view.leaving:
+        return LAST_PRIORITY
     listed = min(place(policy, order, view), _LAST_PLACE)
     number = FIRST_PRIORITY + 1 + _LINKS_PER_PLACE * listed + (view.bid - 1) % _LINKS_PER_PLACE
     return number + _WAITS if waits else number

@@ -14,6 +14,7 @@ from mip6.xfrm import Usage
 from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.changes import flow_status_text, status_text
+from mn_agent.core.devices import Device
 from mn_agent.core.flows import chain_name, selectors
 from mn_agent.core.kernel import STATIC_COUNTERS, counter_name
 from mn_agent.core.links import Link
@@ -198,6 +199,7 @@ def _link(state: State, link: Link, offset_s: float, counters: Mapping[str, Coun
     binding = entry.binding if entry is not None else None
     since_at = entry.since_at if entry is not None and wanted else state.links_since[link.bid]
     address = binding.care_of if binding else link.care_of
+    device = state.devices.get(link.interface, Device(link.interface))
     default, waits_until = state.decision.default, state.decision.waiting.get(link.bid)
     return LinkStatus(
         name=link.name,
@@ -211,6 +213,12 @@ def _link(state: State, link: Link, offset_s: float, counters: Mapping[str, Coun
         carries_default=default is not None and default.bids[0] == link.bid,
         priority=entry.target.priority if entry is not None and wanted else None,
         metered=link.metered,
+        captive=link.captive,
+        leaving=link.leaving,
+        connectivity=device.connectivity,
+        connection=device.connection,
+        ssid=device.ssid,
+        signal_percent=device.signal_percent,
         path=_path(state.probing.paths.get(link.bid)),
         waits_until=waits_until + offset_s if waits_until is not None else None,
         sent=_traffic(state, "link", "up", counters).get(link.name),
@@ -233,6 +241,8 @@ def _path(path: Path | None) -> PathStatus:
 def _problem(state: State, link: Link, entry: Entry | None) -> str | None:
     if link.problem:
         return link.problem
+    if link.leaving:
+        return "NetworkManager is about to take it down"
     if state.is_dead(link.bid):
         return "its path is dead: the home agent is reached over other links only"
     if entry is None:

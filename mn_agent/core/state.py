@@ -7,8 +7,10 @@ from ipaddress import IPv6Address
 from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
 from mn_agent.core.bindings import Entry, Registration, carrying, source
+from mn_agent.core.devices import Devices
 from mn_agent.core.flows import Flows
 from mn_agent.core.ike import Ike
+from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.links import Link
 from mn_agent.core.policy import Decision, Pins, View
 from mn_agent.core.probing import Probing, Target
@@ -25,6 +27,9 @@ class State:
     """The policy in use."""
     chosen: str | None = None
     """Its name, if somebody chose it; otherwise it is the configuration's."""
+    interfaces: Snapshot = ()
+    devices: Devices = field(default_factory=dict)
+    """The same interfaces, as NetworkManager sees them."""
     links: Mapping[int, Link] = field(default_factory=dict)
     links_since: Mapping[int, float] = field(default_factory=dict)
     """Since when each link has been usable, or not for its present reason."""
@@ -81,9 +86,10 @@ class State:
         return self.settings.security is not Security.IKEV2 or self.ike.is_ready
 
     def views(self) -> list[View]:
-        """The links as the policy sees them."""
+        """The links as the policy sees them. One that is about to go works only for want of another."""
         working = {entry.bid for entry in carrying(self.registration) if self.carries(entry)}
-        return [self._view(link, works=link.bid in working) for link in self.links.values()]
+        staying = {bid for bid in working if not self.links[bid].leaving}
+        return [self._view(link, works=link.bid in (staying or working)) for link in self.links.values()]
 
     def _view(self, link: Link, *, works: bool) -> View:
         path = self.probing.paths.get(link.bid)
@@ -93,7 +99,9 @@ class State:
             kind=link.kind,
             interface=link.interface,
             works=works,
+            leaving=link.leaving,
             metered=link.metered,
+            captive=link.captive,
             rtt_s=path.rtt_s if path else None,
             loss=path.loss if path else None,
             lasting=not link.temporary,

@@ -46,6 +46,16 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     carries_default: bool
     priority: int | None
     metered: bool
+    captive: bool | None
+    """Whether a captive portal is in the way; None when nobody knows."""
+    leaving: bool
+    """Whether NetworkManager is about to take it down."""
+    connectivity: str | None
+    """How far one gets over it: full, limited, portal, none; this and what follows as NetworkManager says."""
+    connection: str | None
+    """The name of what is active on it."""
+    ssid: str | None
+    signal_percent: int | None
     path: PathStatus
     waits_until: float | None
     """Until when it has to prove itself before traffic returns to it."""

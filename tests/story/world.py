@@ -21,6 +21,7 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, Message, decode
 from mn_agent.core import agent as mn
 from mn_agent.core import commands, events
+from mn_agent.core.devices import Device
 from mn_agent.core.flows import prepare
 from mn_agent.core.interfaces import Interface, InterfaceAddress
 from mn_agent.core.kernel import wanted_kernel
@@ -198,6 +199,10 @@ class World:
 
     def carrier(self, name: str, *, on: bool) -> None:
         self.change(name, carrier=on, running=on)
+
+    def devices(self, *devices: Device) -> None:
+        """What NetworkManager says from now on."""
+        self.mobile_node(events.DevicesChanged({device.interface: device for device in devices}))
 
     def switch(self, name: str | None, **what: object) -> None:
         self.mobile_node(events.SwitchRequested(name, **what))  # type: ignore[arg-type]

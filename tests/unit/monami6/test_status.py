@@ -238,6 +238,20 @@ def test_a_metered_link_is_said_to_be(run: Run, socket_path: Path, line: str, *,
     assert lines[row + 1].split("  ")[0] == line
 
 
+def test_what_networkmanager_knows_is_shown(run: Run, socket_path: Path) -> None:
+    train = link(connection="Train", ssid="Train", signal_percent=55, captive=True, connectivity="portal")
+    lines = shown(run, socket_path, links=[train, link("lte", connectivity="limited", connection="SIM")]).splitlines()
+    names = [line.split("  ")[0].strip() for line in lines]
+    row = names.index("office")
+    assert names[row + 2 : row + 4] == ["Train", "signal 55 %"]
+    assert "behind a captive portal" in lines[row + 3]
+    row = names.index("lte")
+    assert names[row + 2] == "SIM"
+    assert "limited connectivity" in "".join(lines[row:])
+    text = shown(run, socket_path, links=[link(captive=False, connectivity="full")])
+    assert not any(word in text for word in ("portal", "connectivity", "signal", "None"))
+
+
 def test_a_link_that_has_to_prove_itself_says_until_when(run: Run, socket_path: Path) -> None:
     text = shown(run, socket_path, links=[link(carries_default=False, waits_until=NOW + 30)])
     words = " ".join(text.split())

@@ -258,6 +258,15 @@ def test_links_that_cost_nothing_come_first() -> None:
     assert Machine(free, replace(ETHERNET, metered=True), WIFI, LTE).carrier == "wifi"
 
 
+def test_to_be_taken_down_as_announced_is_no_failure() -> None:
+    machine = Machine(USUAL, ETHERNET, WIFI)
+    machine.set("ethernet", works=False, leaving=True)
+    assert machine.carrier == "wifi"
+    machine.set("ethernet", works=False, leaving=False)
+    machine.set("ethernet", works=True)
+    assert machine.carrier == "ethernet", "it need not prove itself"
+
+
 def test_behind_a_captive_portal_comes_last_and_unknown_is_as_good_as_none() -> None:
     machine = Machine(USUAL, replace(ETHERNET, captive=True), WIFI)
     assert (machine.carrier, machine.why) == ("wifi", "it is better than ethernet by captive")

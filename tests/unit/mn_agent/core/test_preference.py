@@ -66,6 +66,15 @@ def test_a_link_that_has_to_prove_itself_comes_after_those_that_have() -> None:
     assert in_order(dict(priorities(at_once, (), (ETHERNET, failed, LTE), later)))[0] == 2
 
 
+def test_a_link_that_is_about_to_go_comes_last() -> None:
+    leaving = replace(WIFI, works=False, leaving=True)
+    waits = Decision(default=on(1), waiting={3: 9.0})
+    assert in_order(dict(priorities(POLICY, (), (ETHERNET, leaving, LTE), waits))) == [1, 3, 2]
+    # Where all are, the one that carries is still the first for both ends
+    all_leaving = [replace(view, leaving=True) for view in ALL]
+    assert in_order(dict(priorities(POLICY, (), all_leaving, Decision(default=on(4)))))[0] == 4
+
+
 def test_the_link_that_carries_comes_first_even_if_the_order_says_otherwise() -> None:
     pinned = Decision(default=on(3))
     numbers = priorities(POLICY, (), ALL, pinned)
