@@ -46,7 +46,9 @@ from mn_agent.core.commands import (
     SendProbe,
     Tell,
 )
+from mn_agent.core.devices import Devices
 from mn_agent.core.events import (
+    DevicesChanged,
     EchoReceived,
     Event,
     IcmpReceived,
@@ -78,6 +80,7 @@ from mn_agent.system.watcher import Watcher
 
 if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
+    from mn_agent.system.networkmanager import NetworkManager
 
 
 CGROUPS_S = 5.0
@@ -86,6 +89,10 @@ SWITCH_S = 60.0
 """How long somebody who asked for a switch may wait for the home agent's word."""
 USE_S = 3.0
 """The same for who asked for a policy, who can do without."""
+LEAVE_S = 3.0
+"""The same for NetworkManager, which takes a link down when that is over."""
+UNKNOWN_RTT_S = 0.2
+"""Reckoned with while a path's is not known."""
 
 
 class AgentDaemon(Daemon[State, Event, Command]):
@@ -102,6 +109,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
         )
         self._watcher: Watcher | None = None
         self._charon: Charon | None = None
+        self._network_manager: NetworkManager | None = None
         self._identifier = secrets.randbelow(0x10000)
         self._counted: Mapping[str, Counter] = {}
         self._waiting: dict[asyncio.Future[None], Callable[[State], bool]] = {}
@@ -211,6 +219,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
             snapshot = watcher.look()
             self._watcher = watcher
             self._open_charon()
+            self._open_network_manager()
             self.watch(watcher.fileno(), self._look)
             self.handle(InterfacesChanged(snapshot))
             self._look_for_cgroups()
@@ -222,6 +231,18 @@ class AgentDaemon(Daemon[State, Event, Command]):
 
             self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
             self._charon.start()
+
+    def _open_network_manager(self) -> None:
+        try:
+            from mn_agent.system.networkmanager import NetworkManager  # it needs a package that others do without
+        except ModuleNotFoundError as error:
+            self.log.info("NetworkManager is not followed: %s", error)
+            return
+        self._network_manager = NetworkManager(self._devices_changed, lambda why: self.trouble("NetworkManager", why))
+        self._network_manager.start()
+
+    def _devices_changed(self, devices: Devices) -> None:
+        self.handle(DevicesChanged(devices))
 
     def _ike_tried(self, care_of: IPv6Address) -> None:
         self.handle(IkeTried(care_of))
@@ -274,6 +295,7 @@ class AgentDaemon(Daemon[State, Event, Command]):
             "use": Method(self._use, changes=True),
             "explain": Method(self._explain),
             "interfaces": Method(self._interfaces),
+            "leave": Method(self._leave),
         }
 
     async def _status(self, arguments: Mapping[str, Any]) -> object:
@@ -319,6 +341,26 @@ class AgentDaemon(Daemon[State, Event, Command]):
         if link is not None and _is_refused(self.state, link):
             raise self._refusal(link)
         return await self._status({})
+
+    async def _leave(self, arguments: Mapping[str, Any]) -> object:
+        """Answers when nothing goes over the interface `interface` any more, should NetworkManager be about to take it
+        down; how long that took, in seconds.
+        """
+        _expect(arguments, "interface")
+        name, begun_at = arguments.get("interface"), boottime()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                if self._network_manager is not None:
+                    await self._network_manager.look()
+                await self._until(lambda state: _is_left(state, name))
+        except TimeoutError:
+            raise ControlError("timeout", f"there is still traffic over {name} after {LEAVE_S:g} s") from None
+        leaving = [link for link in self.state.links.values() if link.interface == name and link.leaving]
+        for link in leaving:
+            # What the home agent sent there before it knew may still be on its way
+            path = self.state.probing.paths.get(link.bid)
+            await asyncio.sleep((path.rtt_s if path is not None else None) or UNKNOWN_RTT_S)
+        return {"interface": name, "took_s": boottime() - begun_at}
 
     async def _use(self, arguments: Mapping[str, Any]) -> object:
         """Use the policy `policy`, also after a restart; null goes back to the configuration's. Answers when the home
@@ -412,6 +454,15 @@ def _is_settled(state: State) -> bool:
     bound = [entry.bid for entry in registered.entries.values() if entry.binding is not None]
     telling = registered.flow_bindings and is_due(registered.flows, bound)
     return not updating and not telling and endpoint(registered) is None
+
+
+def _is_left(state: State, interface: object) -> bool:
+    """Whether nothing goes over it any more that could go elsewhere; also when it is not about to go."""
+    leaving = {bid for bid, link in state.links.items() if link.interface == interface and link.leaving}
+    choices = [state.decision.default, state.decision.ike, *state.decision.flows.values()]
+    carrying = {bid for choice in choices if choice is not None for bid in choice.bids}
+    is_alone = not any(view.works and not view.leaving for view in state.views())
+    return not leaving or is_alone or (not leaving & carrying and _is_settled(state))
 
 
 def _expect(arguments: Mapping[str, Any], *names: str) -> None:

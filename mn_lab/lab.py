@@ -179,7 +179,10 @@ class Lab:
 
     def start_agent(self) -> None:
         """Start the mobile node's agent; does not wait for it."""
-        self._start(MOBILE_NODE, _AGENT, sys.executable, "-m", "mn_agent", "--config", str(self.configuration[_AGENT]))
+        # The machine's NetworkManager speaks of the machine's links; whoever wants one in the lab starts it on this bus
+        bus = f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self.directory / 'bus'}"
+        config = str(self.configuration[_AGENT])
+        self._start(MOBILE_NODE, _AGENT, "env", bus, sys.executable, "-m", "mn_agent", "--config", config)
 
     def start_home_agent(self) -> None:
         """Start the home agent; does not wait for it."""
