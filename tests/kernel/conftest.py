@@ -10,7 +10,20 @@ from mn_lab.commands import use_system_paths
 from mn_lab.lab import Lab, take_down
 
 TOOLS = (
-    *("NetworkManager", "dbus-daemon", "ip", "iperf3", "nft", "nmcli", "nsenter", "ping", "radvd", "setpriv", "stdbuf"),
+    *(
+        "NetworkManager",
+        "dbus-daemon",
+        "dbus-send",
+        "ip",
+        "iperf3",
+        "nft",
+        "nmcli",
+        "nsenter",
+        "ping",
+        "radvd",
+        "setpriv",
+        "stdbuf",
+    ),
     *("sysctl", "tcpdump", "tshark", "unshare"),
 )
 
