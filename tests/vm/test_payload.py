@@ -10,14 +10,9 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
-from pyroute2.netlink import nlmsg
 
 from mip6.ike_sas import SAS, SAS_EVENT, IkeSa, sas_from
-from mip6.linux.netlink import NETLINK_XFRM, Netlink, Request
-from mip6.linux.xfrm.states import state_message
-from mip6.linux.xfrm.structures import STATE
 from mip6.vici import Vici, ViciError
-from mip6.xfrm import Mode, Protocol, State
 from mn_lab import strongswan
 from mn_lab.control import Status
 from mn_lab.lab import Lab, take_down
@@ -32,9 +27,9 @@ from mn_lab.layout import (
 )
 from mn_lab.network import LinkAction
 from mn_lab.traffic import DOWN, UP
-from tests.kernel.namespace import inside
 from tests.kernel.streams import Fate, Judge, Stream, Streams
 from tests.kernel.wire import Capture
+from tests.vm.rekeying import rekey
 
 HOME, HA, CN = str(HOME_ADDRESS), str(HOME_AGENT_ADDRESS), str(CORRESPONDENT_ADDRESS)
 PATIENCE_S = 90.0
@@ -192,19 +187,6 @@ def test_a_planned_change_of_the_care_of_address_of_ike_costs_nothing(lab: Lab) 
     assert endpoints(lab) == (wifi, wifi)
     assert ike_sa(lab, "mn").initiator_spi == before
     lab.monami6("switch", "--ike", "--auto", "--timeout", str(PATIENCE_S))
-
-
-XFRM_MSG_EXPIRE = 24
-
-
-def rekey(lab: Lab, spi: int) -> None:
-    """It is time for new keys, the kernel says: then the mobile node's charon negotiates them."""
-    with inside(lab.layout.namespace(MOBILE_NODE)):
-        xfrm = Netlink(family=NETLINK_XFRM)
-    state = State(protocol=Protocol.ESP, mode=Mode.TUNNEL, source=HOME_ADDRESS, destination=HOME_AGENT_ADDRESS, spi=spi)
-    soft = bytes(8)
-    xfrm.request(XFRM_MSG_EXPIRE, Request(nlmsg, state_message(state).body[: STATE.size] + soft))
-    xfrm.close()
 
 
 @pytest.mark.req("MCOA-69")
