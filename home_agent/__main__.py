@@ -1,4 +1,4 @@
-"""monami6-ha --config FILE, and monami6-ha status."""
+"""monami6-ha --config FILE, and its commands: init, add-node, status."""
 
 import asyncio
 import logging
@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from home_agent import config
+from home_agent.add_node import add_node
+from home_agent.init import init
 from mip6.config import ConfigError
 
 SOCKET = Path("/run/monami6/home-agent.sock")
@@ -28,6 +30,10 @@ def main(context: click.Context, path: Path) -> None:
     """The home agent: without a command, serve mobile nodes until a signal."""
     if context.invoked_subcommand is None:
         sys.exit(_serve(path))
+
+
+main.add_command(init)
+main.add_command(add_node)
 
 
 @main.command("status")

@@ -17,7 +17,7 @@ def validity(patient: Patient) -> Finding:
     if not patient.config_path.exists():
         return problem(
             f"there is no {patient.config_path}: the agent does not start",
-            "write it (docs/configuration.md), or name another with --config FILE",
+            "write it with `monami6 setup`, or name another with --config FILE",
         )
     return problem(f"the agent does not start with this:\n{configuration}", "correct it: each line says how")
 
