@@ -1,8 +1,8 @@
 """monami6-ha --config FILE, and its commands: init, add-node, status."""
 
 import asyncio
-import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ from home_agent import config
 from home_agent.add_node import add_node
 from home_agent.init import init
 from mip6.config import ConfigError
+from mip6.journal import set_up_logging
 
 SOCKET = Path("/run/monami6/home-agent.sock")
 
@@ -63,14 +64,14 @@ def _serve(path: Path) -> int:
     """2 when the configuration is wrong, 1 when the home agent cannot run."""
     from home_agent.daemon import HomeAgentDaemon  # a command needs none of it
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    set_up_logging()
     try:
-        settings = config.read(path)
+        daemon = HomeAgentDaemon(partial(config.read, path))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        asyncio.run(HomeAgentDaemon(settings).run())
+        asyncio.run(daemon.run())
     except OSError as error:
         print(f"monami6-ha: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ The only file that names them all.
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -29,6 +29,7 @@ from home_agent.core.events import (
     Refused,
     Send,
     SendIcmp,
+    SettingsChanged,
     Tell,
     Tick,
     UplinkChanged,
@@ -54,12 +55,17 @@ if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
 
 
-class HomeAgentDaemon(Daemon[State, Event, Command]):
+class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     """The home agent on a real machine."""
 
-    def __init__(self, settings: Settings) -> None:
+    fixed = frozenset({("home_agent", "address"), ("ikev2",), ("paths",)})
+
+    def __init__(self, read: Callable[[], Settings]) -> None:
+        """`read` reads the configuration. Raises ConfigError."""
+        settings = read()
         state_file = Path(settings.paths.state)
         super().__init__(
+            read,
             _start(settings, state_file),
             table_name=TABLE_NAME,
             socket=Path(settings.paths.socket),
@@ -119,9 +125,17 @@ class HomeAgentDaemon(Daemon[State, Event, Command]):
                 self.migrate(ike_move(self.association(home_address), Side.HOME_AGENT, care_of))
                 assert self._charon is not None
                 self._charon.look()
-            case Tell(name, text):
-                self.log.info("%s: %s", name, text)
-                self.control.publish({"at": time.time(), "event": name, "text": text})
+            case Tell(notice, text):
+                self.announce(notice.value, text)
+
+    @property
+    def settings(self) -> Settings:
+        return self.state.settings
+
+    def take(self, settings: Settings) -> None:
+        self.handle(SettingsChanged(settings))
+        if self._charon is not None:
+            self._charon.renew(connections(settings))
 
     # world
 

@@ -45,6 +45,14 @@ class Charon:
         """Have charon know these connections, whenever it is there. Call it before `start`."""
         self._connections = {connection.name: connection for connection in connections}
 
+    def renew(self, connections: Iterable[Connection]) -> None:
+        """Have charon know these from now on, and end what it has of those that are no longer among them."""
+        before = self._connections.keys()
+        self.load(connections)
+        for name in before - self._connections.keys():
+            self._spawn(self.end(name))
+        self._spawn(self._load(list(self._connections.values())))
+
     def establish(self, connection: Connection, child: str, timeout_s: float, tried: Callable[[], None]) -> None:
         """Negotiate this CHILD_SA anew, from where the connection says; an IKE_SA that is there ends. Calls `tried`
         when it is there, and `tell` has told, or cannot be.

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import gc
 import logging
+import os
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -24,13 +25,17 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mip6 import statefile
+from mip6.config import ConfigError
+from mip6.config_changes import Change, changes
 from mip6.control import ControlServer, Method
 from mip6.ike_sas import IkeSa
 from mip6.ipsec import Association, Side, sending_state
 from mip6.kernel import Kernel
 from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
 from mip6.linux.reconciler import Reconciler
+from mip6.occurrences import LEVELS, Occurrence
 from mip6.reception import IcmpError
+from mip6.service_manager import ServiceManager
 from mip6.table import Counter
 from mip6.tunnels import Negotiated, by_reqid
 from mip6.wire.checksum import with_checksum
@@ -46,6 +51,7 @@ LEAVE_S = 1.0
 StateT = TypeVar("StateT")
 EventT = TypeVar("EventT")
 CommandT = TypeVar("CommandT")
+SettingsT = TypeVar("SettingsT")
 
 
 def boottime() -> float:
@@ -53,11 +59,26 @@ def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Daemon(ABC, Generic[StateT, EventT, CommandT]):
+class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
     """The shell around a core. A subclass names the core's functions and adds its own sources of events."""
 
-    def __init__(self, state: StateT, *, table_name: str, socket: Path, state_file: Path, is_mobile_node: bool) -> None:
+    fixed: frozenset[tuple[str, ...]]
+    """Keys of the configuration that only a restart can change, and all that is in them."""
+
+    def __init__(
+        self,
+        read: Callable[[], SettingsT],
+        state: StateT,
+        *,
+        table_name: str,
+        socket: Path,
+        state_file: Path,
+        is_mobile_node: bool,
+    ) -> None:
+        """`read` reads the configuration anew, or raises ConfigError."""
         self.state = state
+        self._read = read
+        self._manager = ServiceManager(os.environ)
         self.log = logging.getLogger(type(self).__module__.partition(".")[0])
         self.control = ControlServer(socket, self.methods(), events="monitor")
         self._table_name = table_name
@@ -72,7 +93,7 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         self._timer: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._troubles: dict[str, str] = {}
-        self._stopping: asyncio.Future[None]
+        self._stopping: asyncio.Future[bool]
         self._failure: BaseException | None = None
 
     # The core's side
@@ -128,6 +149,15 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     def perform(self, command: CommandT) -> None:
         """Do what the core wants done."""
 
+    @property
+    @abstractmethod
+    def settings(self) -> SettingsT:
+        """What the core goes by."""
+
+    @abstractmethod
+    def take(self, settings: SettingsT) -> None:
+        """Go by these from now on; nothing `fixed` is different. Raises ConfigError, and has changed nothing then."""
+
     # The world's side
 
     @abstractmethod
@@ -149,24 +179,35 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     # The loop
 
     async def run(self) -> None:
-        """Until a signal. Raises what went wrong inside, and OSError when the control socket cannot be served."""
+        """Until a signal: SIGTERM and SIGINT undo everything, SIGUSR1 leaves it for a next run; SIGHUP reads the
+        configuration anew. Raises what went wrong inside, and OSError when the control socket cannot be served.
+        """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._fail)
         self._stopping = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, partial(self._stop, undo=True))
+        loop.add_signal_handler(signal.SIGUSR1, partial(self._stop, undo=False))
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         await self.control.start()
         try:
             self._open_all()
             # What there is now stays: the garbage collector need not look at it again in the middle of a failover
             gc.collect()
             gc.freeze()
-            await self._stopping
+            self._manager.tell("READY=1")
+            self._feed_watchdog()
+            undo = await self._stopping
+            self._manager.tell("STOPPING=1")
             if self._failure is not None:
                 raise self._failure
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.leave(), LEAVE_S)
-            await self._withdraw()
+            if undo:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.leave(), LEAVE_S)
+                self._withdraw()
+            await self._is_all_saved()
+            if undo:
+                self._state_file.unlink(missing_ok=True)
         finally:
             await self.control.close()
 
@@ -260,6 +301,11 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
     def soon(self, event: EventT) -> None:
         """Take an event, but not in the middle of a step."""
         asyncio.get_running_loop().call_soon(self.handle, event)
+
+    def announce(self, event: str, text: str, **more: object) -> None:
+        """Tell the log, and everybody who listens. `more`: for programs."""
+        self.log.log(LEVELS.get(event, logging.INFO), "%s: %s", event, text, extra={"event": event, **more})
+        self.control.publish({"at": time.time(), "event": event, "text": text, **more})
 
     def trouble(self, what: str, why: str | None) -> None:
         """Tell the core what the operating system refuses, or no longer does; only when that is news."""
@@ -365,20 +411,47 @@ class Daemon(ABC, Generic[StateT, EventT, CommandT]):
         else:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), lambda: self.handle(self.tick()))
 
-    async def _withdraw(self) -> None:
-        """Take everything of ours out of the kernel, and forget."""
+    def _withdraw(self) -> None:
+        """Take everything of ours out of the kernel."""
         if self._reconciler is not None:
             self._reconciler.apply(Kernel())
+
+    async def _is_all_saved(self) -> None:
         while self._saving is not None:
             await asyncio.wait([self._saving])
-        self._state_file.unlink(missing_ok=True)
 
-    def _stop(self) -> None:
+    def _stop(self, *, undo: bool) -> None:
         if not self._stopping.done():
-            self._stopping.set_result(None)
+            self._stopping.set_result(undo)
+
+    def _feed_watchdog(self) -> None:
+        """From the loop itself: should it hang, systemd starts us anew."""
+        if self._manager.watchdog_s is not None:
+            self._manager.tell("WATCHDOG=1")
+            asyncio.get_running_loop().call_later(self._manager.watchdog_s / 2, self._feed_watchdog)
+
+    def _reload(self) -> None:
+        """Read the configuration anew. What is wrong with it, or takes a restart, is told, and nothing changes then."""
+        self._manager.tell("RELOADING=1")
+        try:
+            settings = self._read()
+            found = list(changes(self.settings, settings))
+            if waiting := [change for change in found if self._is_fixed(change)]:
+                raise ConfigError(f"only a restart can change this: {'; '.join(map(str, waiting))}")
+            self._aspects = ()
+            self.take(settings)
+        except ConfigError as error:
+            self.announce(Occurrence.CONFIGURATION_REFUSED.value, f"nothing has changed: {error}")
+        else:
+            for text in map(str, found) if found else ("read again, and nothing has changed",):
+                self.announce(Occurrence.CONFIGURATION.value, text)
+        self._manager.tell("READY=1")
+
+    def _is_fixed(self, change: Change) -> bool:
+        return any(change.where[: len(key)] == key for key in self.fixed)
 
     def _fail(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A bug in a callback: end, and say so, rather than go on with half a step."""
         loop.default_exception_handler(context)
         self._failure = self._failure or context.get("exception") or RuntimeError(context["message"])
-        self._stop()
+        self._stop(undo=False)

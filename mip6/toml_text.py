@@ -25,7 +25,7 @@ def table(header: str, settings: Any) -> str:
     """A table under `header`, such as `[home]` or `[[node]]`, and behind it those that are in it."""
     told = dict(_told(settings))
     inner = [table(f"[{header.strip('[]')}.{name}]", value) for name, value in told.items() if is_dataclass(value)]
-    lines = [f"{name} = {_value(value)}\n" for name, value in told.items() if not is_dataclass(value)]
+    lines = [f"{name} = {spell(value)}\n" for name, value in told.items() if not is_dataclass(value)]
     # A header without lines of its own says something only if nothing else does
     own = ["".join([f"{header}\n", *lines])] if lines or not inner else []
     return "\n".join([*own, *inner])
@@ -38,7 +38,8 @@ def _told(settings: Any) -> Iterator[tuple[str, object]]:
             yield field.name, value
 
 
-def _value(value: object) -> str:
+def spell(value: object) -> str:
+    """A plain value, or a list of such. Raises TypeError for what is none."""
     match value:
         case bool():
             return str(value).lower()
@@ -49,7 +50,7 @@ def _value(value: object) -> str:
         case IPv6Address() | IPv6Network():
             return f'"{value}"'
         case tuple():
-            return f"[{', '.join(map(_value, value))}]"
+            return f"[{', '.join(map(spell, value))}]"
         case str():
             # JSON's strings are TOML's, but for one character that JSON does not escape
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -2,11 +2,12 @@
 
 import argparse
 import asyncio
-import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 from mip6.config import ConfigError
+from mip6.journal import set_up_logging
 from mn_agent import config
 from mn_agent.daemon import AgentDaemon
 
@@ -17,9 +18,9 @@ def main() -> int:
     told = f"the agent's configuration (default: {config.DEFAULT_PATH})"
     parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FILE", help=told)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    set_up_logging()
     try:
-        daemon = AgentDaemon(config.read(arguments.config))
+        daemon = AgentDaemon(partial(config.read, arguments.config))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

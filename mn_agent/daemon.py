@@ -58,6 +58,7 @@ from mn_agent.core.events import (
     PacketReceived,
     PolicyChosen,
     Refused,
+    SettingsChanged,
     StopRequested,
     Subject,
     SwitchRequested,
@@ -95,12 +96,17 @@ UNKNOWN_RTT_S = 0.2
 """Reckoned with while a path's is not known."""
 
 
-class AgentDaemon(Daemon[State, Event, Command]):
+class AgentDaemon(Daemon[Settings, State, Event, Command]):
     """The agent on a real machine."""
 
-    def __init__(self, settings: Settings) -> None:
+    fixed = frozenset({("home",), ("manual",), ("ikev2",), ("paths",)})
+
+    def __init__(self, read: Callable[[], Settings]) -> None:
+        """`read` reads the configuration. Raises ConfigError."""
+        settings = read()
         state_file = Path(settings.paths.state)
         super().__init__(
+            read,
             _start(settings, state_file),
             table_name=TABLE_NAME,
             socket=Path(settings.paths.socket),
@@ -187,10 +193,21 @@ class AgentDaemon(Daemon[State, Event, Command]):
                 assert self._charon is not None
                 self._charon.negotiate(CONNECTION, tunnel_name(number), TRY_S)
             case Tell(notice):
-                self.log.info("%s: %s", notice.kind.value, notice.text)
-                event = {"at": time.time(), "event": notice.kind.value, "text": notice.text}
-                extra = {"link": notice.link, "status": notice.status}
-                self.control.publish(event | {key: value for key, value in extra.items() if value is not None})
+                more = {"link": notice.link, "status": notice.status}
+                known = {key: value for key, value in more.items() if value is not None}
+                self.announce(notice.kind.value, notice.text, **known)
+
+    @property
+    def settings(self) -> Settings:
+        return self.state.settings
+
+    def take(self, settings: Settings) -> None:
+        flows = policies.use(self.state.chosen or settings.policy)
+        self.handle(SettingsChanged(settings))
+        if self._watcher is not None:
+            self.handle(InterfacesChanged(self._watcher.look()))
+        if flows != self.state.flows:
+            self.handle(PolicyChosen(flows, by_people=self.state.chosen is not None))
 
     def _send_probe(self, probe: Probe) -> None:
         """One that cannot be sent is one that is not answered."""

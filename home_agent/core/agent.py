@@ -17,10 +17,12 @@ from home_agent.core.events import (
     IcmpReceived,
     IkeLooked,
     MoveIke,
+    NoticeKind,
     PacketReceived,
     Refused,
     Send,
     SendIcmp,
+    SettingsChanged,
     Tell,
     Tick,
     UplinkChanged,
@@ -42,10 +44,31 @@ from mip6.wire.options import BindingIdentifier
 
 def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
     """The home agent before its first event. `cache`: what it held when it stopped, with instants of this boot."""
-    nodes = {node.identity.encode(): node for node in settings.node}
-    owners = {node.home_address: node for node in settings.node}
+    nodes, owners = _nodes(settings)
     known = {home_address: entry for home_address, entry in cache.items() if home_address in owners}
     return State(settings, nodes, epoch_offset_s, owners, known)
+
+
+def _nodes(settings: Settings) -> tuple[dict[bytes, Node], dict[IPv6Address, Node]]:
+    """By identity, and by home address."""
+    return (
+        {node.identity.encode(): node for node in settings.node},
+        {node.home_address: node for node in settings.node},
+    )
+
+
+def _reconfigure(state: State, settings: Settings) -> State:
+    """What is bound stays, unless its mobile node is served no more, or proves itself otherwise from now on: then
+    whoever bound it may be somebody who should not.
+    """
+    nodes, owners = _nodes(settings)
+
+    def stays(home_address: IPv6Address) -> bool:
+        old, new = state.owners[home_address], owners.get(home_address)
+        return new is not None and replace(new, name=old.name) == old
+
+    cache = {home_address: entry for home_address, entry in state.cache.items() if stays(home_address)}
+    return replace(state, settings=settings, nodes=nodes, owners=owners, cache=cache)
 
 
 def deadline(state: State) -> float:
@@ -69,6 +92,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = replace(state, uplink=uplink)
         case IkeLooked(sas, negotiated):
             state, commands = _look(state, sas, negotiated, now)
+        case SettingsChanged(settings):
+            state = _reconfigure(state, settings)
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -203,8 +228,10 @@ def _notices(before: State, after: State) -> list[Command]:
         old, new = _care_of(before, home_address), _care_of(after, home_address)
         if old != new:
             what = ", ".join(f"{bid}: {care_of}" for bid, care_of in sorted(new.items())) or "no binding"
-            notices.append(Tell("binding", f"{home_address}: {what}"))
-    notices += [Tell("trouble", f"{what}: {why}") for what, why in after.troubles.items() - before.troubles.items()]
+            notices.append(Tell(NoticeKind.BINDING, f"{home_address}: {what}"))
+    notices += [
+        Tell(NoticeKind.TROUBLE, f"{what}: {why}") for what, why in after.troubles.items() - before.troubles.items()
+    ]
     return notices
 
 

@@ -1,9 +1,11 @@
 """Everything that can happen to the home agent, and everything it wants done."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from home_agent.core.settings import Settings
 from home_agent.core.state import Uplink
 from mip6.ike_sas import IkeSa
 from mip6.reception import IcmpError
@@ -53,11 +55,18 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The operator decided otherwise; the home agent's address is the same."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline has come."""
 
 
-Event: TypeAlias = PacketReceived | IcmpReceived | UplinkChanged | IkeLooked | Refused | Tick
+Event: TypeAlias = PacketReceived | IcmpReceived | UplinkChanged | IkeLooked | Refused | SettingsChanged | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +83,18 @@ class SendIcmp:
     error: IcmpError
 
 
+class NoticeKind(Enum):
+    """What the home agent tells people while it works: the catalogue of names."""
+
+    BINDING = "binding"
+    TROUBLE = "trouble"
+
+
 @dataclass(frozen=True, slots=True)
 class Tell:
     """Tell the log."""
 
-    name: str
+    kind: NoticeKind
     text: str
 
 

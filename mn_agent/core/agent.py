@@ -48,6 +48,7 @@ from mn_agent.core.events import (
     PacketReceived,
     PolicyChosen,
     Refused,
+    SettingsChanged,
     StopRequested,
     Subject,
     SwitchRequested,
@@ -232,6 +233,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
+        case SettingsChanged(settings):
+            state = replace(state, settings=settings)
         case StopRequested():
             state = replace(state, registration=bindings.leave(state.registration))
         case Tick():

@@ -12,6 +12,7 @@ from mip6.wire.extension import Packet
 from mn_agent.core.devices import Devices
 from mn_agent.core.flows import Flows
 from mn_agent.core.interfaces import Snapshot
+from mn_agent.core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The operator decided otherwise; home address, home agent and kind of protection are the same."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """Deregister, then stop."""
 
@@ -133,5 +141,6 @@ Event: TypeAlias = (
     | IkeLooked
     | IkeTried
     | Refused
+    | SettingsChanged
     | StopRequested
 )

@@ -1,5 +1,6 @@
 """What the documents say is so."""
 
+import logging
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from home_agent.__main__ import main as monami6_ha
+from home_agent.core.events import NoticeKind as HomeAgentNotice
 from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.config import parse
 from mip6.ike import Certificates
+from mip6.occurrences import LEVELS, Occurrence
+from mn_agent.core.notices import NoticeKind as AgentNotice
 from mn_agent.core.policy_file import FlowRule, Policy, Ranking
 from mn_agent.core.settings import Settings as AgentSettings
 from monami6.__main__ import main as monami6
@@ -82,6 +86,19 @@ def test_the_example_of_a_policy_says_everything_that_a_policy_can_say() -> None
 def test_every_policy_that_there_is_stands_in_the_table() -> None:
     shown = re.findall(r"^\| `(\S+)`", (ROOT / "policies/README.md").read_text(), re.MULTILINE)
     assert sorted(shown) == sorted(path.stem for path in (ROOT / "policies").glob("*.toml"))
+
+
+def test_every_event_stands_in_the_catalogue() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| (\w+) \| .* \| (\w+) \|$", (ROOT / "docs/events.md").read_text(), re.MULTILINE)
+    ours = {kind.value for kind in Occurrence}
+    agents, home_agents = ({kind.value for kind in kinds} | ours for kinds in (AgentNotice, HomeAgentNotice))
+    sides = {"agent": (True, False), "home agent": (False, True), "both": (True, True)}
+    assert {name: sides[side] for name, side, _ in rows} == {
+        name: (name in agents, name in home_agents) for name in agents | home_agents
+    }
+    levels = {name: logging.getLevelName(LEVELS.get(name, logging.INFO)).lower() for name in agents | home_agents}
+    assert {name: level for name, _, level in rows} == levels
+    assert len(rows) == len(levels), "each once"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -12,20 +12,23 @@ from home_agent.core.events import (
     Command,
     Event,
     IcmpReceived,
+    NoticeKind,
     PacketReceived,
     Refused,
     Send,
     SendIcmp,
+    SettingsChanged,
     Tell,
     Tick,
     UplinkChanged,
 )
+from home_agent.core.settings import Node
 from mip6.reception import ERROR_BURST
 from mip6.wire.errors import DecodeError, DecodeReason
 from mip6.wire.icmp import packet_too_big, parse_packet_too_big
 from mip6.wire.messages import BindingRefreshRequest, decode
 from mip6.wire.options import BindingIdentifier
-from tests.unit.home_agent.core.updates import EPOCH_S, ETHERNET, HOME, OWN, WIFI, Bench, bid, settings
+from tests.unit.home_agent.core.updates import EPOCH_S, ETHERNET, HOME, LAPTOP, OWN, ROUTER, WIFI, Bench, bid, settings
 
 CORRESPONDENT = IPv6Address("2001:db8:c::2")
 
@@ -166,15 +169,15 @@ def test_broken_extension_headers_are_counted() -> None:
 def test_it_tells_what_changed() -> None:
     bench = Bench()
     bench.update(bid(1, ETHERNET))
-    assert Tell("binding", f"{HOME}: 1: {ETHERNET}") in bench.commands
+    assert Tell(NoticeKind.BINDING, f"{HOME}: 1: {ETHERNET}") in bench.commands
     bench.update(lifetime=0)
-    assert Tell("binding", f"{HOME}: no binding") in bench.commands
+    assert Tell(NoticeKind.BINDING, f"{HOME}: no binding") in bench.commands
 
 
 def test_what_the_operating_system_refuses_is_told_until_it_is_over() -> None:
     bench = Bench()
     assert step(bench, Refused("routing", "Operation not permitted")) == [
-        Tell("trouble", "routing: Operation not permitted")
+        Tell(NoticeKind.TROUBLE, "routing: Operation not permitted")
     ]
     assert bench.state.troubles == {"routing": "Operation not permitted"}
     assert step(bench, Refused("routing", None)) == []
@@ -185,3 +188,43 @@ def test_the_uplink_may_go() -> None:
     bench = Bench()
     step(bench, UplinkChanged(None))
     assert bench.state.uplink is None
+
+
+def reconfigured(bench: Bench, *nodes: Node, **changes: object) -> list[Command]:
+    return step(bench, SettingsChanged(replace(settings(**changes), node=nodes)))
+
+
+def test_what_is_bound_stays_when_the_configuration_changes_around_it() -> None:
+    bench = Bench()
+    bench.update(bid(1, ETHERNET))
+    visitor = Node(name="new", identity="new@example.org", home_address=CORRESPONDENT, spi=300, key=bytes(16))
+    assert reconfigured(bench, ROUTER, replace(LAPTOP, name="renamed"), visitor, max_bindings=1) == []
+    assert set(bench.bindings()) == {1}
+    refused = bench.update(bid(2, WIFI), source=WIFI)
+    assert refused is not None
+    assert refused.status >= 128, "what is asked for from now on meets the new limit"
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        (ROUTER,),
+        (ROUTER, replace(LAPTOP, key=bytes(20))),
+        (replace(ROUTER, home_address=HOME), replace(LAPTOP, home_address=ROUTER.home_address)),
+    ],
+)
+def test_who_is_served_no_more_or_proves_himself_otherwise_is_unbound(nodes: tuple[Node, ...]) -> None:
+    bench = Bench()
+    bench.update(bid(1, ETHERNET))
+    assert reconfigured(bench, *nodes) == [Tell(NoticeKind.BINDING, f"{HOME}: no binding")]
+    assert HOME not in bench.state.cache
+
+
+def test_a_node_that_was_added_is_served() -> None:
+    bench = Bench()
+    reconfigured(bench, ROUTER)
+    assert bench.update(bid(1, ETHERNET)) is None
+    reconfigured(bench, ROUTER, LAPTOP)
+    answer = bench.update(bid(1, ETHERNET))
+    assert answer is not None
+    assert answer.status == 0
