@@ -68,7 +68,8 @@ def _reconfigure(state: State, settings: Settings) -> State:
         return new is not None and replace(new, name=old.name) == old
 
     cache = {home_address: entry for home_address, entry in state.cache.items() if stays(home_address)}
-    return replace(state, settings=settings, nodes=nodes, owners=owners, cache=cache)
+    tunnels = {home_address: found for home_address, found in state.tunnels.items() if stays(home_address)}
+    return replace(state, settings=settings, nodes=nodes, owners=owners, cache=cache, tunnels=tunnels)
 
 
 def deadline(state: State) -> float:

@@ -35,7 +35,19 @@ def test_help_says_what_each_way_to_break_a_link_does(run: Run) -> None:
 def test_help_lists_commands_and_exit_codes(run: Run) -> None:
     text = run("--help").stdout
     listed = re.findall(r"^  (\w+) ", text.partition("Commands:\n")[2], re.MULTILINE)
-    assert listed == ["setup", "status", "switch", "leave", "flows", "policy", "monitor", "doctor", "trace", "lab", "completion"]
+    assert listed == [
+        "setup",
+        "status",
+        "switch",
+        "leave",
+        "flows",
+        "policy",
+        "monitor",
+        "doctor",
+        "trace",
+        "lab",
+        "completion",
+    ]
     for line in ("     0  done", "     3  timed out\n", "8  the agent is not running\n"):
         assert line in text
 
