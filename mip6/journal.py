@@ -17,13 +17,14 @@ SOCKET = Path("/run/systemd/journal/socket")
 FIELDS = {"event": "MONAMI6_EVENT", "link": "MONAMI6_LINK", "status": "MONAMI6_STATUS"}
 """The journal's name of what a record has in `extra`."""
 
+_STANDARD_ERROR = 2
 _ERR, _WARNING, _INFO = 3, 4, 6
 """syslog's severities (RFC 5424 section 6.2.1)."""
 
 
 def set_up_logging() -> None:
     """For the whole program."""
-    handler = JournalHandler(SOCKET) if _is_journal(sys.stderr.fileno()) else logging.StreamHandler()
+    handler = JournalHandler(SOCKET) if _is_journal(_STANDARD_ERROR) else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
 
 
