@@ -28,7 +28,14 @@ SOCKET = Path("/run/monami6/home-agent.sock")
 )
 @click.pass_context
 def main(context: click.Context, path: Path) -> None:
-    """The home agent: without a command, serve mobile nodes until a signal."""
+    """The home agent: without a command, serve mobile nodes until a signal.
+
+    \b
+    Signals:
+      SIGTERM, SIGINT  remove everything from the kernel, and end
+      SIGUSR1          end, and leave everything to the next run
+      SIGHUP           read the configuration again
+    """  # noqa: D301 (the backspace tells click to keep the lines)
     if context.invoked_subcommand is None:
         sys.exit(_serve(path))
 

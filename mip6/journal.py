@@ -17,20 +17,22 @@ SOCKET = Path("/run/systemd/journal/socket")
 FIELDS = {"event": "MONAMI6_EVENT", "link": "MONAMI6_LINK", "status": "MONAMI6_STATUS"}
 """The journal's name of what a record has in `extra`."""
 
-_STANDARD_ERROR = 2
 _ERR, _WARNING, _INFO = 3, 4, 6
 """syslog's severities (RFC 5424 section 6.2.1)."""
 
 
 def set_up_logging() -> None:
     """For the whole program."""
-    handler = JournalHandler(SOCKET) if _is_journal(_STANDARD_ERROR) else logging.StreamHandler()
+    handler = JournalHandler(SOCKET) if _is_journal() else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
 
 
-def _is_journal(fileno: int) -> bool:
-    """Whether this file leads there (systemd.exec(5), JOURNAL_STREAM)."""
-    status = os.fstat(fileno)
+def _is_journal() -> bool:
+    """Whether standard error leads there (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except OSError:  # it is no file at all
+        return False
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 

@@ -1,26 +1,46 @@
 """monami6d --config FILE."""
 
-import argparse
 import asyncio
 import sys
 from functools import partial
 from pathlib import Path
 
+import click
+
 from mip6.config import ConfigError
 from mip6.journal import set_up_logging
 from mn_agent import config
-from mn_agent.daemon import AgentDaemon
 
 
-def main() -> int:
-    """Run the agent until a signal; 2 when the configuration is wrong, 1 when it cannot run."""
-    parser = argparse.ArgumentParser(prog="monami6d", description="The mobile node's agent.")
-    told = f"the agent's configuration (default: {config.DEFAULT_PATH})"
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FILE", help=told)
-    arguments = parser.parse_args()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=config.DEFAULT_PATH,
+    show_default=True,
+    metavar="FILE",
+    help="The agent's configuration.",
+)
+def main(path: Path) -> None:
+    """The mobile node's agent: register the links of this machine, until a signal.
+
+    \b
+    Signals:
+      SIGTERM, SIGINT  deregister, remove everything from the kernel, and end
+      SIGUSR1          end, and leave everything to the next run
+      SIGHUP           read the configuration again
+    """  # noqa: D301 (the backspace tells click to keep the lines)
+    sys.exit(_run(path))
+
+
+def _run(path: Path) -> int:
+    """2 when the configuration is wrong, 1 when the agent cannot run."""
+    from mn_agent.daemon import AgentDaemon  # whoever asks for help needs none of it
+
     set_up_logging()
     try:
-        daemon = AgentDaemon(partial(config.read, arguments.config))
+        daemon = AgentDaemon(partial(config.read, path))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -33,4 +53,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
