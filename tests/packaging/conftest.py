@@ -1,0 +1,28 @@
+"""Tests in here need root and some tools, and say so rather than be skipped."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("dpkg-deb", "groff", "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "unshare")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _able() -> None:
+    """Everything in here depends on it."""
+    if os.geteuid() != 0:
+        pytest.fail("these tests need root: sudo ./dev test", pytrace=False)
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        pytest.fail(f"these tests need programs that are not installed: {', '.join(missing)}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The Debian packages, in the order in which to install them."""
+    directory = tmp_path_factory.mktemp("deb")
+    subprocess.run([ROOT / "packaging/deb/build", directory], check=True, capture_output=True)
+    return [next(directory.glob(f"{name}_*.deb")) for name in ("monami6", "monami6-ha")]
