@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("dpkg-deb", "groff", "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "unshare")
+TOOLS = ("busybox", "dpkg-deb", "groff", "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "unshare")
 
 
 @pytest.fixture(scope="session", autouse=True)

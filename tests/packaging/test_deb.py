@@ -31,6 +31,7 @@ class Machine:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},  # nothing that leads to the checkout
         )
         self._changes = self._line()
 
@@ -110,6 +111,8 @@ def test_units_completions_and_man_pages_are_in_their_places(machine: Machine, p
     for unit in ("monami6d", "monami6-ha"):
         assert machine.run(f"systemctl --root=/ is-enabled {unit}.service") == "enabled"
         assert machine.run(f"systemd-analyze verify {unit}.service") == ""
+    dispatcher = "/usr/lib/NetworkManager/dispatcher.d/pre-down.d/50-monami6"
+    assert machine.run(f"stat -c '%a %U' {dispatcher}") == "755 root"
     for program, section in (("monami6", 1), ("monami6d", 8), ("monami6-ha", 8)):
         page = machine.run(f"zcat /usr/share/man/man{section}/{program}.{section}.gz")
         rendered = subprocess.run(

@@ -1,0 +1,69 @@
+"""The wheel, installed as pip and pipx do: in an environment that has nothing else."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh one, with the wheel and what it needs."""
+    directory = tmp_path_factory.mktemp("wheel")
+    source = directory / "source"
+    source.mkdir()
+    # A copy, because setuptools writes into the source
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout
+    packed = subprocess.run(["tar", "-c", "--null", "-T", "-"], cwd=ROOT, input=files, check=True, capture_output=True)
+    subprocess.run(["tar", "-x", "-C", source], input=packed.stdout, check=True)
+    pip = ["pip", "--quiet", "--python"]
+    subprocess.run(["python3", "-m", "venv", "--without-pip", directory / "venv"], check=True)
+    subprocess.run(["pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", directory, source], check=True)
+    (wheel,) = directory.glob("monami6-*.whl")
+    # The checkout on Python's path would pass for an installed one
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([*pip, directory / "venv/bin/python", "install", wheel], check=True, env=bare)
+    return directory / "venv"
+
+
+def run(environment: Path, program: str, *arguments: str, code: int = 0) -> str:
+    """Away from the checkout, with nothing of it on Python's path."""
+    done = subprocess.run(
+        [environment / "bin" / program, *arguments],
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("program", ["monami6", "monami6d", "monami6-ha"])
+def test_the_programs_explain_themselves(environment: Path, program: str) -> None:
+    assert run(environment, program, "--help").startswith(f"Usage: {program} ")
+
+
+def test_the_programs_run(environment: Path, tmp_path: Path) -> None:
+    assert "prefer-wired" in run(environment, "monami6", "policy", "list")
+    assert "no such file" in run(environment, "monami6d", "--config", str(tmp_path / "none"), code=2).lower()
+    config = str(tmp_path / "home-agent.toml")
+    prefix = ("--prefix", "2001:db8:f00::/64")
+    run(environment, "monami6-ha", "init", "--config", config, "--address", "2001:db8:aa::1", *prefix, "--yes")
+    assert run(environment, "monami6-ha", "add-node", "laptop", "--config", config).startswith("MONAMI6-1-")
+
+
+def test_what_is_missing_is_said_with_how_to_get_it(environment: Path, tmp_path: Path) -> None:
+    config = str(tmp_path / "home-agent.toml")
+    asked = ("add-node", "x", "--qr", "--config", config)
+    assert "pip install 'monami6[qr]'" in run(environment, "monami6-ha", *asked, code=2)
+    assert "pip install 'monami6[inspect]'" in run(environment, "monami6", "trace", code=1)
