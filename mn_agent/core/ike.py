@@ -22,6 +22,8 @@ CHILD_S, IKE_S, CHECK_S = 3600, 4 * 3600, 60
 """When security associations are rekeyed, and after what silence to see whether the home agent has its IKE SA still."""
 TRY_S = 8.0
 """How long charon has to establish an IKE SA."""
+TUNNEL_TRY_S = 2.0
+"""How long until a tunnel that is not there is asked for again: over an IKE SA that is there it takes a round trip."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 32.0
 LONGEST_SILENCE_S = 300.0
 """After a try that failed: twice as long each time."""
@@ -58,7 +60,7 @@ class Try:
 
     @property
     def again_at(self) -> float:
-        return self.asked_at + min(TRY_S * 2.0 ** (self.count - 1), LONGEST_SILENCE_S)
+        return self.asked_at + min(TUNNEL_TRY_S * 2.0 ** (self.count - 1), LONGEST_SILENCE_S)
 
 
 @dataclass(frozen=True, slots=True)

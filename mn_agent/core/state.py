@@ -67,7 +67,7 @@ class State:
     def _lacks_tunnel(self, bid: int) -> bool:
         """Whether there is none, and will not be in a moment either: when the IKE SA is made anew, all are missing."""
         tried = self.ike.tunnel_tries.get(bid)
-        return not self.has_tunnel(bid) and tried is not None and tried.count > 1
+        return not self.has_tunnel(bid) and tried is not None and tried.count > 2
 
     def is_dead(self, bid: int) -> bool:
         """Whether the path over this link does not reach the home agent, though the link is up."""

@@ -14,7 +14,7 @@ from mip6.vici import Vici, ViciError
 from mn_lab import strongswan
 from mn_lab.control import Status
 from mn_lab.lab import Lab
-from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOST_INTERFACE
+from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS, HOST_INTERFACE, MOBILE_NODE
 from mn_lab.network import LinkAction
 from tests.kernel.wire import Capture
 from tests.vm.rekeying import rekey
@@ -103,7 +103,7 @@ def test_from_nothing_then_moved_by_people_then_by_a_lost_link(lab: Lab) -> None
 def run_rekey(lab: Lab) -> None:
     """The keys are negotiated anew over the care-of address that the IKE SA was moved to."""
     (old,) = _mobility_spis(lab)
-    rekey(lab, old)
+    rekey(lab.layout.namespace(MOBILE_NODE), HOME_AGENT_ADDRESS, old)
 
     def is_new() -> bool:
         return old not in _mobility_spis(lab) and len(_mobility_spis(lab)) == 1
@@ -123,23 +123,17 @@ def test_a_home_agent_that_cannot_move_it(prefix: str) -> None:
     lab = Lab(prefix=prefix, security="ikev2", home_agent_toml="[ikev2]\nkey_mobility = false\n")
     try:
         lab.up(timeout_s=PATIENCE_S)
-        wifi = care_of(lab.agent.status(), "wifi")
-        before = ike_sa(lab, "mn").unique_id
-        lab.monami6("switch", "--ike", "wifi", "--timeout", str(PATIENCE_S))
-        wait_until(lambda: _is_made_anew(lab, before), "the IKE SA made anew")
-        assert endpoints(lab) == (wifi, wifi)
-        lab.switch("lte")
-        lab.run("mn", "ping", "-6", "-c", "1", "-w", "10", "-I", HOME, CN)
+        status = lab.wait(has_all_tunnels, "all keys negotiated", PATIENCE_S)
+        other = next(name for name in ("wifi", "lte") if name != status["ike"]["link"])
+        there = care_of(status, other)
+        before = ike_sa(lab, "mn").initiator_spi
+        lab.monami6("switch", "--ike", other, "--timeout", str(PATIENCE_S))
+        wait_until(lambda: _is_up_again(lab, before) and endpoints(lab) == (there, there), "the IKE SA made anew")
+        assert ike_sa(lab, "mn").initiator_spi == ike_sa(lab, "ha").initiator_spi != before
+        lab.wait_registered(timeout_s=PATIENCE_S)
+        lab.run("mn", "ping", "-6", "-c", "1", "-w", "30", "-I", HOME, CN)
     finally:
         lab.down()
-
-
-def _is_made_anew(lab: Lab, before: int) -> bool:
-    try:
-        sa = ike_sa(lab, "mn")
-    except ValueError:
-        return False
-    return sa.unique_id != before and any(child.state == "INSTALLED" for child in sa.children)
 
 
 def test_whoever_is_killed_the_rest_goes_on_and_nobody_has_to_help(lab: Lab) -> None:

@@ -201,7 +201,7 @@ def test_rekeying_loses_nothing(lab: Lab) -> None:
 
     with Streams(lab, STREAMS) as flowing:
         let_flow(lab, 50)
-        rekey(lab, old[UP])
+        rekey(lab.layout.namespace(MOBILE_NODE), HOME_AGENT_ADDRESS, old[UP])
         lab.wait(is_renewed, "new keys, and the old ones gone", PATIENCE_S)
         let_flow(lab, 200)
         fates = flowing.fates()
