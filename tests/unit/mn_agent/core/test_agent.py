@@ -23,7 +23,15 @@ from mip6.wire.registry import BindingAcknowledgementFlag, BindingErrorStatus, S
 from mn_agent.core import agent
 from mn_agent.core.changes import status_text
 from mn_agent.core.commands import Command, Send, SendIcmp, Tell
-from mn_agent.core.events import Event, IcmpReceived, PacketReceived, PolicyChosen, Refused, StopRequested
+from mn_agent.core.events import (
+    Event,
+    IcmpReceived,
+    PacketReceived,
+    PolicyChosen,
+    Refused,
+    SettingsChanged,
+    StopRequested,
+)
 from mn_agent.core.flows import prepare
 from mn_agent.core.links import called
 from mn_agent.core.notices import Notice, NoticeKind
@@ -210,6 +218,16 @@ def test_a_refusal_and_its_end_are_told() -> None:
     world.run(600)
     assert "asking the home agent again" in world.notices
     assert status_text(77) == "unknown status (77)"
+
+
+def test_other_settings_count_from_now_on_and_undo_nothing() -> None:
+    world = registered()
+    registration = replace(world.mn.settings.registration, lifetime_s=40)
+    assert step(world, SettingsChanged(replace(world.mn.settings, registration=registration))) == []
+    world.updates.clear()
+    world.switch("lte")
+    world.run(1)
+    assert {update.lifetime for _, update in world.sent_updates()} == {10}
 
 
 def test_links_are_called_by_name_interface_or_kind() -> None:
