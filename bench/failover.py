@@ -6,16 +6,16 @@ with 1,000 packets a second: a gap is 1 ms if nothing is lost. Exit code 1 if a 
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import mean
 
 from bench._figures import figures
+from bench._results import conclude
 from bench._spread import Spread
 from mn_lab import network
 from mn_lab.commands import ip_batch, run_all
@@ -127,7 +127,7 @@ def _set_route(layout: Layout, link: str) -> None:
     run_all([ip_batch([route], layout.namespace(MOBILE_NODE))])
 
 
-def as_text(results: list[Result]) -> str:
+def as_text(results: Sequence[Result]) -> str:
     lines = [f"{'':8} {'':5} {'packets lost':>20} {'longest gap, ms':>20} {'mean':>6} {'to bare':>8}"]
     for r in results:
         verdict = "" if r.program == "bare" else "ok" if r.ok else "MISSED"
@@ -142,9 +142,4 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=10, help="of each program (default: 10)")
     parser.add_argument("--json", action="store_true", help="print results for programs")
     options = parser.parse_args(argv)
-    results = measure(options.runs)
-    if options.json:
-        print(json.dumps({"schema": 1, "runs": options.runs, "results": [asdict(r) for r in results]}, indent=2))
-    else:
-        print(as_text(results))
-    return 0 if all(result.ok for result in results) else 1
+    return conclude(measure(options.runs), options.runs, as_text, as_json=options.json)

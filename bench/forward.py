@@ -5,12 +5,13 @@ home agent, so that both take the same way. They are measured in turn, by iperf3
 """
 
 import argparse
-import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from bench._iperf3 import iperf3
+from bench._results import conclude
 from mn_lab.commands import ip_batch, require, run_all
 from mn_lab.lab import Lab
 from mn_lab.layout import (
@@ -81,7 +82,7 @@ def _throughput(lab: Lab, direction: str, source: str, destination: str, seconds
     return bits_per_second / 1e6
 
 
-def as_text(results: list[Result]) -> str:
+def as_text(results: Sequence[Result]) -> str:
     lines = [f"{'direction':10} {'tunnel':>8} {'plain':>8} Mbit/s"]
     for r in results:
         verdict = "ok" if r.ok else "MISSED"
@@ -97,9 +98,4 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=2, help="that a run takes (default: 2)")
     parser.add_argument("--json", action="store_true", help="print results for programs")
     options = parser.parse_args(argv)
-    results = measure(options.runs, options.seconds)
-    if options.json:
-        print(json.dumps({"schema": 1, "runs": options.runs, "results": [asdict(r) for r in results]}, indent=2))
-    else:
-        print(as_text(results))
-    return 0 if all(result.ok for result in results) else 1
+    return conclude(measure(options.runs, options.seconds), options.runs, as_text, as_json=options.json)

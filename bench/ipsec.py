@@ -11,17 +11,17 @@ computed takes many times as long: there the ratio is worse than on a real one.
 
 import argparse
 import asyncio
-import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from time import monotonic, sleep
 
 from bench._figures import figures
+from bench._results import conclude
 from bench._spread import Spread
 from mip6.ike_sas import SAS, SAS_EVENT, IkeSa, sas_from
 from mip6.vici import Vici, ViciError
@@ -273,7 +273,7 @@ STEPS: Mapping[str, Step] = {
 }
 
 
-def as_text(results: list[Result]) -> str:
+def as_text(results: Sequence[Result]) -> str:
     lines = [f"{'':8} {'':26} {'':5} {'packets lost':>20} {'longest gap, ms':>26} {'to MOBIKE':>10}"]
     for r in results:
         ratio = "" if r.ratio is None else f"{r.ratio:.2f}"
@@ -289,9 +289,4 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=5, help="of everything (default: 5)")
     parser.add_argument("--json", action="store_true", help="print results for programs")
     options = parser.parse_args(argv)
-    results = measure(options.runs)
-    if options.json:
-        print(json.dumps({"schema": 1, "runs": options.runs, "results": [asdict(r) for r in results]}, indent=2))
-    else:
-        print(as_text(results))
-    return 0 if all(result.ok for result in results) else 1
+    return conclude(measure(options.runs), options.runs, as_text, as_json=options.json)

@@ -12,20 +12,13 @@ from home_agent.add_node import add_node
 from home_agent.init import init
 from mip6.config import ConfigError
 from mip6.journal import set_up_logging
+from mip6.options import configuration_file
 
 SOCKET = Path("/run/monami6/home-agent.sock")
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=config.DEFAULT_PATH,
-    show_default=True,
-    metavar="FILE",
-    help="The home agent's configuration.",
-)
+@configuration_file(config.DEFAULT_PATH, "The home agent's configuration.")
 @click.pass_context
 def main(context: click.Context, path: Path) -> None:
     """The home agent: without a command, serve mobile nodes until a signal.

@@ -16,6 +16,8 @@ def associations(
     """
     mobility = (association.reqid(Use.MOBILITY), association.static_reqid(Use.MOBILITY))
     here = association.home_agent if side is Side.HOME_AGENT else association.home_address
+    by_reqid = {sending(association, side, number).reqid: number for number in tunnels}
+    by_spi = {spi: number for number, tunnel in tunnels.items() for spi in tunnel.spis}
     told = []
     for state, usage in usages.items():
         if state.protocol is not Protocol.ESP:
@@ -23,13 +25,12 @@ def associations(
         if state.reqid in mobility:
             told.append(_status("mobility", None, state, usage, is_up=state.source == association.home_address))
             continue
-        for number, tunnel in tunnels.items():
-            is_sent = state.reqid == sending(association, side, number).reqid
-            if is_sent or (state.spi in tunnel.spis and state.destination == here):
-                is_up = is_sent == (side is Side.MOBILE_NODE)
-                bid = number if number != RETURN_ROUTABILITY else None
-                use = tunnel_use(number).name.lower().replace("_", " ")
-                told.append(_status(use, bid, state, usage, is_up=is_up))
+        is_sent = state.reqid in by_reqid
+        number = by_reqid.get(state.reqid) if is_sent else by_spi.get(state.spi) if state.destination == here else None
+        if number is not None:
+            bid = number if number != RETURN_ROUTABILITY else None
+            use = tunnel_use(number).name.lower().replace("_", " ")
+            told.append(_status(use, bid, state, usage, is_up=is_sent == (side is Side.MOBILE_NODE)))
     return sorted(told, key=lambda one: (one.use, one.bid or 0, -one.since, one.direction))
 
 

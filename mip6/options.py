@@ -30,6 +30,12 @@ ADDRESS = _Network("address", IPv6Address, "a global or unique local IPv6 addres
 PREFIX = _Network("prefix", IPv6Network, "an IPv6 prefix without host bits, such as 2001:db8:f00::/64")
 
 
+def configuration_file(default: Path, told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--config FILE`, passed as `path`. `told`: its help."""
+    kind = click.Path(path_type=Path)
+    return click.option("--config", "path", type=kind, default=default, show_default=True, metavar="FILE", help=told)
+
+
 def configuration(told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--config FILE` of a command, which may also stand before the command; passed as `path`. `told`: its help."""
 

@@ -9,19 +9,12 @@ import click
 
 from mip6.config import ConfigError
 from mip6.journal import set_up_logging
+from mip6.options import configuration_file
 from mn_agent import config
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=config.DEFAULT_PATH,
-    show_default=True,
-    metavar="FILE",
-    help="The agent's configuration.",
-)
+@configuration_file(config.DEFAULT_PATH, "The agent's configuration.")
 def main(path: Path) -> None:
     """The mobile node's agent: register the links of this machine, until a signal.
 

@@ -9,7 +9,7 @@ import click
 from mip6 import config_file
 from mip6.config import ConfigError
 from mip6.enrolment import Enrolment, EnrolmentError, IkeSecret, Protection, SharedKey, decode
-from mip6.options import ADDRESS
+from mip6.options import ADDRESS, configuration_file
 from mn_agent import config
 from mn_agent.config_text import PROTECTIONS, settings, text
 from monami6.exits import FAILED, USAGE, Failure
@@ -28,15 +28,7 @@ _KEY_FORM = "16 to 64 octets as hexadecimal digits"
     "--key-file", metavar="FILE", help=f"Holds the key that the home agent shares with us, {_KEY_FORM}; - is stdin."
 )
 @click.option("--ikev2", "home_agent_identity", metavar="IDENTITY", help="Use IPsec; the home agent has this identity.")
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=config.DEFAULT_PATH,
-    show_default=True,
-    metavar="FILE",
-    help="The file to write.",
-)
+@configuration_file(config.DEFAULT_PATH, "The file to write.")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 def setup(

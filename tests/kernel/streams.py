@@ -168,6 +168,13 @@ class Judge:
                     found[link.name, kind, direction] = entry["counter"]["packets"]
         return found
 
+    def places(self) -> dict[str, set[tuple[str, str]]]:
+        """Link and direction by kind of packet."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        for link, kind, direction in self.counts():
+            found.setdefault(kind, set()).add((link, direction))
+        return found
+
 
 # One end
 

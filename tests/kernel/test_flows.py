@@ -76,14 +76,6 @@ def use(lab: Lab, tmp_path: Path) -> Iterator[Use]:
     lab.monami6("policy", "use", "--default")
 
 
-def places(judge: Judge) -> dict[str, set[tuple[str, str]]]:
-    """Link and direction by kind of packet."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for link, kind, direction in judge.counts():
-        found.setdefault(kind, set()).add((link, direction))
-    return found
-
-
 def both_ways(*links: str) -> set[tuple[str, str]]:
     return {(link, direction) for link in links for direction in (UP, DOWN)}
 
@@ -114,7 +106,7 @@ def test_four_flows_on_three_links_and_no_stray_packet(lab: Lab, use: Use) -> No
         with Streams(lab, streams) as flowing:
             wait_for_datagrams(lab, 200)
             fates = flowing.fates()
-        found, counts = places(judge), judge.counts()
+        found, counts = judge.places(), judge.counts()
     assert_whole(fates, 200, streams)
     assert found == {
         "marked": both_ways("ethernet"),
@@ -139,7 +131,7 @@ def test_a_flow_that_moves_loses_nothing_and_leaves_the_others_alone(lab: Lab, u
                 lab.monami6("switch", "--flow", "datagrams", link)
                 wait_for_datagrams(lab, 1000)
             fates = flowing.fates()
-        found, counts = places(judge), judge.counts()
+        found, counts = judge.places(), judge.counts()
     lab.monami6("switch", "--flow", "datagrams", "--auto")
     assert_whole(fates, 200, streams)
     assert found.pop("datagrams") == both_ways("ethernet", "wifi", "lte")
@@ -202,7 +194,7 @@ def test_fragments_follow_the_first(lab: Lab, use: Use, *, tracking: bool) -> No
         with Streams(lab, (large, OTHER)) as flowing:
             wait_for_datagrams(lab, 100)
             fates = flowing.fates()
-        found, counts = places(judge), judge.counts()
+        found, counts = judge.places(), judge.counts()
     assert_whole(fates, 50, (large, OTHER))
     assert found == {"tunnelled": {("lte", DOWN)}, "tunnel": {("lte", UP)}, "other": both_ways("ethernet")}
     assert counts["lte", "tunnelled", DOWN] == 3 * fates["datagrams", DOWN].sent
@@ -239,7 +231,7 @@ def test_a_flow_of_one_user_goes_up_its_link(lab: Lab, use: Use) -> None:
             program = ("setpriv", "--reuid", str(user), "--clear-groups", sys.executable, "-c", send.format(CN, port))
             lab.run(MOBILE_NODE, *program)
         lab.run(CORRESPONDENT, "ping", "-6", "-c", "3", "-i", "0.05", HOME)
-        found = places(judge)
+        found = judge.places()
     assert found == {
         "other": {("lte", UP)},
         "datagrams": {("ethernet", UP)},
@@ -262,7 +254,7 @@ def test_flows_stay_where_they_are_while_the_agent_is_dead_and_when_it_comes_bac
             lab.start_home_agent()
             wait_for_datagrams(lab, 200)
             fates = flowing.fates()
-        found = places(judge)
+        found = judge.places()
     assert_whole(fates, 200, streams)
     assert found == {
         "marked": both_ways("ethernet"),

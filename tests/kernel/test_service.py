@@ -44,6 +44,18 @@ def heard(manager: socket.socket, *, but: str = "WATCHDOG=1") -> str:
     return told
 
 
+def start_under(
+    manager: socket.socket, lab: Lab, monkeypatch: pytest.MonkeyPatch, service: Service, *, watchdog_usec: int
+) -> None:
+    """As systemd does it, and until it is ready."""
+    _, start, kill, _ = service
+    kill(lab)
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
+    monkeypatch.setenv("WATCHDOG_USEC", str(watchdog_usec))
+    start(lab)
+    assert heard(manager) == "READY=1"
+
+
 def end(lab: Lab, service: Service, number: signal.Signals) -> None:
     lab._kill(service[0], number)
 
@@ -59,12 +71,8 @@ def start_again(lab: Lab, service: Service) -> None:
 def test_systemd_hears_when_it_is_ready_alive_reloading_and_stopping(
     lab: Lab, manager: socket.socket, monkeypatch: pytest.MonkeyPatch, service: Service
 ) -> None:
-    name, start, kill, control = service
-    kill(lab)
-    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
-    monkeypatch.setenv("WATCHDOG_USEC", "200000")
-    start(lab)
-    assert heard(manager) == "READY=1"
+    name, _, _, control = service
+    start_under(manager, lab, monkeypatch, service, watchdog_usec=200000)
     assert control(lab).status()["pid"] == lab.processes[name].pid, "ready means that it answers"
     for _ in range(3):
         assert heard(manager, but="") == "WATCHDOG=1"
@@ -80,12 +88,8 @@ def test_systemd_hears_when_it_is_ready_alive_reloading_and_stopping(
 def test_a_daemon_that_hangs_is_silent(
     lab: Lab, manager: socket.socket, monkeypatch: pytest.MonkeyPatch, service: Service
 ) -> None:
-    name, start, kill, _ = service
-    kill(lab)
-    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
-    monkeypatch.setenv("WATCHDOG_USEC", "100000")
-    start(lab)
-    assert heard(manager) == "READY=1"
+    name, _, kill, _ = service
+    start_under(manager, lab, monkeypatch, service, watchdog_usec=100000)
     process = lab.processes[name]
     os.kill(process.pid, signal.SIGSTOP)
     manager.settimeout(0.5)

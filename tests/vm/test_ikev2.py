@@ -1,6 +1,5 @@
 """IKEv2 between agent and home agent, through strongSwan: from nothing, and when its care-of address changes."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import IPv6Address
@@ -9,14 +8,13 @@ from time import monotonic, sleep
 import pytest
 
 from mip6.ike import MOBILITY
-from mip6.ike_sas import SAS, SAS_EVENT, IkeSa, sas_from
-from mip6.vici import Vici, ViciError
 from mn_lab import strongswan
 from mn_lab.control import Status
 from mn_lab.lab import Lab
 from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS, HOST_INTERFACE, MOBILE_NODE
 from mn_lab.network import LinkAction
 from tests.kernel.wire import Capture
+from tests.vm.ike_of_lab import endpoints, ike_sa, is_made_anew
 from tests.vm.rekeying import rekey
 
 HOME, CN = str(HOME_ADDRESS), str(CORRESPONDENT_ADDRESS)
@@ -34,13 +32,6 @@ def lab(prefix: str) -> Iterator[Lab]:
         lab.down()
 
 
-def ike_sa(lab: Lab, node: str) -> IkeSa:
-    """The only one that this end's charon has."""
-    listing = asyncio.run(Vici(strongswan.vici(lab.directory, node)).listing(SAS, SAS_EVENT))
-    (sa,) = [sa for sa in sas_from(listing) if sa.state == "ESTABLISHED"]
-    return sa
-
-
 def care_of(status: Status, link: str) -> IPv6Address:
     (address,) = [one["care_of_address"] for one in status["links"] if one["name"] == link]
     return IPv6Address(address)
@@ -52,11 +43,6 @@ def wait_until(is_met: Callable[[], bool], what: str) -> None:
     while not is_met():
         assert monotonic() < end_at, what
         sleep(0.2)
-
-
-def endpoints(lab: Lab) -> tuple[object, object]:
-    """Where each end's charon has the mobile node."""
-    return ike_sa(lab, "mn").local_address, ike_sa(lab, "ha").remote_address
 
 
 def has_all_tunnels(status: Status) -> bool:
@@ -128,7 +114,7 @@ def test_a_home_agent_that_cannot_move_it(prefix: str) -> None:
         there = care_of(status, other)
         before = ike_sa(lab, "mn").initiator_spi
         lab.monami6("switch", "--ike", other, "--timeout", str(PATIENCE_S))
-        wait_until(lambda: _is_up_again(lab, before) and endpoints(lab) == (there, there), "the IKE SA made anew")
+        wait_until(lambda: is_made_anew(lab, before) and endpoints(lab) == (there, there), "the IKE SA made anew")
         assert ike_sa(lab, "mn").initiator_spi == ike_sa(lab, "ha").initiator_spi != before
         lab.wait_registered(timeout_s=PATIENCE_S)
         lab.run("mn", "ping", "-6", "-c", "1", "-w", "30", "-I", HOME, CN)
@@ -150,15 +136,8 @@ def test_whoever_is_killed_the_rest_goes_on_and_nobody_has_to_help(lab: Lab) -> 
         lab.kill_charon(node)
         strongswan.vici(lab.directory, node).unlink(missing_ok=True)
         lab.start_charon(node)
-        wait_until(partial(_is_up_again, lab, before), f"an IKE SA after charon of {node} was killed")
+        wait_until(partial(is_made_anew, lab, before), f"an IKE SA after charon of {node} was killed")
         before = ike_sa(lab, "mn").initiator_spi
         lab.monami6("switch", "--timeout", str(PATIENCE_S), "wifi")
         lab.monami6("switch", "--timeout", str(PATIENCE_S), "--auto")
     lab.run("mn", "ping", "-6", "-c", "1", "-w", "10", "-I", HOME, CN)
-
-
-def _is_up_again(lab: Lab, before: int) -> bool:
-    try:
-        return ike_sa(lab, "mn").initiator_spi != before and bool(ike_sa(lab, "ha"))
-    except (ValueError, ViciError):
-        return False

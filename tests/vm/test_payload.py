@@ -1,18 +1,14 @@
 """Payload that IPsec protects, over several links at once: one pair of security associations for each."""
 
-import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
-from mip6.ike_sas import SAS, SAS_EVENT, IkeSa, sas_from
-from mip6.vici import Vici, ViciError
 from mn_lab import strongswan
 from mn_lab.control import Status
 from mn_lab.lab import Lab, take_down
@@ -29,6 +25,7 @@ from mn_lab.network import LinkAction
 from mn_lab.traffic import DOWN, UP
 from tests.kernel.streams import Fate, Judge, Stream, Streams
 from tests.kernel.wire import Capture
+from tests.vm.ike_of_lab import endpoints, ike_sa, is_made_anew
 from tests.vm.rekeying import rekey
 
 HOME, HA, CN = str(HOME_ADDRESS), str(HOME_AGENT_ADDRESS), str(CORRESPONDENT_ADDRESS)
@@ -100,14 +97,6 @@ def kinds(lab: Lab) -> dict[str, str]:
     }
 
 
-def places(judge: Judge) -> dict[str, set[tuple[str, str]]]:
-    """Link and direction by kind of packet."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for link, kind, direction in judge.counts():
-        found.setdefault(kind, set()).add((link, direction))
-    return found
-
-
 def sent(status: Status, flow: str) -> int:
     return sum(traffic["packets"] for one in status["flows"] if one["name"] == flow for traffic in one["sent"].values())
 
@@ -125,18 +114,6 @@ def assert_whole(fates: Mapping[tuple[str, str], Fate], streams: Sequence[Stream
         assert fate.sent > 50
 
 
-def ike_sa(lab: Lab, node: str) -> IkeSa:
-    """The only one that this end's charon has."""
-    listing = asyncio.run(Vici(strongswan.vici(lab.directory, node)).listing(SAS, SAS_EVENT))
-    (sa,) = [sa for sa in sas_from(listing) if sa.state == "ESTABLISHED"]
-    return sa
-
-
-def endpoints(lab: Lab) -> tuple[object, object]:
-    """Where each end's charon has the mobile node."""
-    return ike_sa(lab, "mn").local_address, ike_sa(lab, "ha").remote_address
-
-
 def care_of(lab: Lab, link: str) -> IPv6Address:
     (address,) = [one["care_of_address"] for one in lab.agent.status()["links"] if one["name"] == link]
     return IPv6Address(address)
@@ -148,7 +125,7 @@ def test_flows_on_two_links_at_once_in_esp_and_no_stray_packet(lab: Lab) -> None
         with Streams(lab, STREAMS) as flowing:
             let_flow(lab, 300)
             fates = flowing.fates()
-        found, counts = places(judge), judge.counts()
+        found, counts = judge.places(), judge.counts()
     assert_whole(fates)
     assert found == {
         "of_wifi": {("wifi", direction) for direction in BOTH},
@@ -307,7 +284,7 @@ def test_whoever_is_killed_traffic_flows_on_or_comes_back(lab: Lab, victim: str)
                 lab.kill_charon(node)
                 strongswan.vici(lab.directory, node).unlink(missing_ok=True)
                 lab.start_charon(node)
-                lab.wait(lambda _: _is_made_anew(lab, before), "the IKE SA made anew", PATIENCE_S)
+                lab.wait(lambda _: is_made_anew(lab, before), "the IKE SA made anew", PATIENCE_S)
         lab.wait_registered(timeout_s=PATIENCE_S)
         lab.monami6("switch", "--timeout", str(PATIENCE_S), "lte")
         let_flow(lab, 300)
@@ -316,9 +293,3 @@ def test_whoever_is_killed_traffic_flows_on_or_comes_back(lab: Lab, victim: str)
     for fate in fates.values():
         assert fate.lost == 0 or victim in ("mn", "ha")
         assert fate.sent - fate.lost > 300
-
-
-def _is_made_anew(lab: Lab, before: int) -> bool:
-    with suppress(ValueError, ViciError):
-        return ike_sa(lab, "mn").initiator_spi != before and bool(ike_sa(lab, "ha"))
-    return False
