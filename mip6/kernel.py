@@ -3,7 +3,7 @@
 Pure. `mip6.linux.reconciler` reads the kernel and applies the difference (docs/architecture.md, "Reconciliation").
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -260,17 +260,22 @@ def _rule_difference(actual: Sequence[Rule], wanted: Sequence[Rule]) -> tuple[li
     """Rules to add, and rules to remove after that.
 
     The kernel adds a rule behind those of equal priority and removes the first that fits: so a rule that is in the way
-    of the wanted order is added once more, and its old self removed.
+    of the wanted order is added once more, and its old self removed. `actual`: as the kernel looks at them.
     """
     put: list[Rule] = []
     remove: list[Rule] = []
     for priority in sorted({rule.priority for rule in (*actual, *wanted)}):
         old = [rule for rule in actual if rule.priority == priority]
-        new = sorted((rule for rule in wanted if rule.priority == priority), key=lambda rule: rule.order)
+        new = list(in_order(rule for rule in wanted if rule.priority == priority))
         kept = new if new == old else _in_place(old, new)
         put += [rule for rule in new if rule not in kept]
         remove += [rule for rule in old if rule not in kept]
     return put, remove
+
+
+def in_order(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """As the kernel looks at them, when they are there as they were wanted."""
+    return tuple(sorted(rules, key=lambda rule: (rule.priority, rule.order)))
 
 
 def _in_place(old: list[Rule], new: list[Rule]) -> list[Rule]:

@@ -111,7 +111,7 @@ def wanted_kernel(state: State) -> Kernel:
             routes.append(Route(DECAPSULATION_TABLE, TUNNELS, state.uplink.index))
     protected = _protected(state, bound)
     return Kernel(
-        devices=frozenset(Device(number) for numbers in protected.values() for number in numbers),
+        devices=frozenset(_devices(state, protected)),
         rules=rules,
         routes=frozenset(routes),
         table=_table(state, bound, protected),
@@ -135,6 +135,12 @@ def _care_of(state: State, place: int, entry: CacheEntry) -> dict[int, IPv6Addre
     if state.settings.node[place].protects_payload:
         found |= {_number(state, binding, entry): binding.care_of for binding in entry.bindings.values()}
     return found
+
+
+def _devices(state: State, protected: Protected) -> Iterator[Device]:
+    """One stays while there are keys for its tunnel: to remove it takes long, and its binding may come again."""
+    for numbers in (*protected.values(), *state.tunnels.values()):
+        yield from map(Device, numbers)
 
 
 def _number(state: State, binding: Binding, entry: CacheEntry) -> int:

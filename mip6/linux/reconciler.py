@@ -23,6 +23,7 @@ from mip6.kernel import (
     Route,
     Rule,
     difference,
+    in_order,
 )
 from mip6.linux import devices, routing
 from mip6.linux.netlink import (
@@ -157,7 +158,7 @@ class Reconciler:
         if failed:
             self.read()
         elif operations:
-            self._actual = replace(wanted, table=self._actual.table)
+            self._actual = replace(wanted, rules=in_order(wanted.rules), table=self._actual.table)
         if can_wait:
             refusals += self._apply_table(new)
         return refusals + failed

@@ -134,6 +134,17 @@ def test_what_the_kernel_says_is_what_was_asked_for(reconciler: Reconciler, inde
     news.close()
 
 
+def test_rules_that_are_there_are_not_put_there_again(reconciler: Reconciler, index: int) -> None:
+    wanted = everything(index)
+    wanted = replace(wanted, rules=wanted.rules[::-1])
+    reconciler.apply(wanted)
+    news = Notifications(routing.RTMGRP_IPV6_RULE)
+    reconciler.apply(replace(wanted, routes=frozenset()))
+    reconciler.apply(wanted)
+    assert news.read() == set()
+    news.close()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_any_state_becomes_any_other(reconciler: Reconciler, index: int, seed: int) -> None:
     """Each is read back by somebody who knows nothing of what was there."""

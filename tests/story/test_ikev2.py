@@ -503,6 +503,16 @@ def test_a_change_of_the_care_of_address_of_ike_touches_no_state() -> None:
     assert [kernel.states for kernel in kernels(world)] == before
 
 
+def test_a_link_that_is_lost_leaves_its_device_at_the_home_agent() -> None:
+    """To remove one keeps the home agent from its other work, and most links come again."""
+    world, _ = start()
+    before = kernels(world)[1].devices
+    world.carrier("wifi", on=False)
+    world.run(3)
+    assert set(world.bindings()) == {1, 3}
+    assert kernels(world)[1].devices == before
+
+
 def rekey(charons: Charons, number: int) -> tuple[ChildSa, ChildSa]:
     """The old one is there for some seconds yet."""
     assert charons.sa is not None
