@@ -1,6 +1,7 @@
-"""monami6-ha --config FILE, and its commands: init, add-node, status."""
+"""monami6-ha --config FILE, and its commands: init, add-node, status, revoke."""
 
 import asyncio
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,16 @@ from mip6.journal import set_up_logging
 from mip6.options import configuration_file
 
 SOCKET = Path("/run/monami6/home-agent.sock")
+
+
+control_socket = click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    default=SOCKET,
+    show_default=True,
+    metavar="PATH",
+    help="The home agent's control socket.",
+)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,14 +50,7 @@ main.add_command(add_node)
 
 @main.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print the home agent's answer as it is.")
-@click.option(
-    "--socket",
-    type=click.Path(path_type=Path),
-    default=SOCKET,
-    show_default=True,
-    metavar="PATH",
-    help="The home agent's control socket.",
-)
+@control_socket
 def show_status(socket: Path, *, as_json: bool) -> None:
     """Which mobile nodes are bound, to which care-of addresses, where their flows go, and what was dropped."""
     from monami6.client import Client  # the daemon needs none of it
@@ -58,6 +62,25 @@ def show_status(socket: Path, *, as_json: bool) -> None:
     from monami6.home_agent_view import show
 
     show(answer)
+
+
+@main.command("revoke")
+@click.argument("node")
+@click.option(
+    "--bid", "bids", type=click.IntRange(1, 0xFFFF), multiple=True, help="Only this binding; may be repeated."
+)
+@click.option("--renew", is_flag=True, help="The mobile node shall register anew at once.")
+@control_socket
+def revoke(node: str, bids: tuple[int, ...], socket: Path, *, renew: bool) -> None:
+    """End bindings of the mobile node called NODE, and tell it so (RFC 5846).
+
+    It leaves the care-of addresses alone for a minute, or, if all were revoked, this home agent for ten; unless it is
+    told to renew them.
+    """
+    from monami6.client import Client  # the daemon needs none of it
+
+    answer = json.loads(Client(socket, "monami6-ha").ask("revoke", node=node, bids=bids, renew=renew))
+    click.echo(f"{node}: {answer['text']}")
 
 
 def _serve(path: Path) -> int:

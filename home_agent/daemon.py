@@ -14,6 +14,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
@@ -27,6 +28,7 @@ from home_agent.core.events import (
     MoveIke,
     PacketReceived,
     Refused,
+    RevocationRequested,
     Send,
     SendIcmp,
     SettingsChanged,
@@ -37,6 +39,7 @@ from home_agent.core.events import (
 from home_agent.core.ike import connections, restored
 from home_agent.core.kernel import TABLE_NAME, associations, wanted_kernel
 from home_agent.core.report import status
+from home_agent.core.revocation import spell
 from home_agent.core.saved import SavedEntry, restore, save
 from home_agent.core.settings import Settings
 from home_agent.core.state import State, Uplink
@@ -50,6 +53,7 @@ from mip6.linux.netlink import Netlink, Notifications, message
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.registry import RevocationTrigger
 
 if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
@@ -171,7 +175,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     # control socket
 
     def methods(self) -> Mapping[str, Method]:
-        return {"status": Method(self._status)}
+        return {"status": Method(self._status), "revoke": Method(self._revoke, changes=True)}
 
     async def _status(self, arguments: Mapping[str, Any]) -> object:
         if arguments:
@@ -186,6 +190,42 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
             usages=self.usages(),
             dropped=self.dropped(),
         )
+
+    async def _revoke(self, arguments: Mapping[str, Any]) -> object:
+        """End the bindings `bids` of the mobile node `node`, or all if there are none; `renew`: it shall register them
+        anew. Answers when they are gone, with the status that the mobile node gave, null for none, and what that means.
+        """
+        try:
+            wanted = msgspec.convert(arguments, _Revoke)
+        except msgspec.ValidationError as error:
+            raise ControlError("request", str(error)) from None
+        node = next((one for one in self.state.settings.node if one.name == wanted.node), None)
+        if node is None:
+            names = ", ".join(one.name for one in self.state.settings.node) or "none"
+            raise ControlError("no-such-node", f"no mobile node is called {wanted.node}; there are: {names}")
+        home_address = node.home_address
+        entry = self.state.cache.get(home_address)
+        held = [bid for bid in entry.bindings if bid] if entry is not None else []
+        if entry is None or not entry.bindings or not wanted.bids <= set(held):
+            there = ", ".join(map(str, held)) or "none"
+            raise ControlError("no-such-binding", f"{node.name} has no such binding; there are: {there}")
+        trigger = _RENEW if wanted.renew else RevocationTrigger.ADMINISTRATIVE_REASON
+        before = self.state.revoked.get(home_address)
+        self.handle(RevocationRequested(home_address, wanted.bids, trigger))
+        await self._until(lambda state: state.revoked.get(home_address) is not before)
+        revoked = self.state.revoked[home_address]
+        return {"status": revoked.status, "text": spell(revoked)}
+
+
+_RENEW = RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE
+
+
+class _Revoke(msgspec.Struct, forbid_unknown_fields=True):
+    """Arguments of `revoke`."""
+
+    node: str
+    bids: frozenset[int] = frozenset()
+    renew: bool = False
 
 
 class _UplinkWatcher:

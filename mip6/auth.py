@@ -5,11 +5,19 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
-from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, encode
+from mip6.wire.messages import (
+    BindingAcknowledgement,
+    BindingRevocationAcknowledgement,
+    BindingRevocationIndication,
+    BindingUpdate,
+    encode,
+)
 from mip6.wire.options import MessageAuthentication
 from mip6.wire.registry import AuthenticationSubtype, OptionType
 
-Authenticated: TypeAlias = BindingUpdate | BindingAcknowledgement
+Authenticated: TypeAlias = (
+    BindingUpdate | BindingAcknowledgement | BindingRevocationIndication | BindingRevocationAcknowledgement
+)
 
 AUTHENTICATOR_LENGTH = 12
 """Octets (RFC 4285 section 5.1: the first 96 bits of HMAC-SHA1)."""

@@ -93,6 +93,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         self._timer: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._troubles: dict[str, str] = {}
+        self._waiting: dict[asyncio.Future[None], Callable[[StateT], bool]] = {}
         self._stopping: asyncio.Future[bool]
         self._failure: BaseException | None = None
 
@@ -170,9 +171,6 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         anything half done.
         """
 
-    def settle(self) -> None:
-        """After every step: whatever waits for a state looks at it now."""
-
     async def leave(self) -> None:
         """Before an orderly stop."""
 
@@ -222,10 +220,25 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             self._reconcile()
         for command in commands:
             self.perform(command)
-        self.settle()
+        self._settle()
         if is_news:
             self._save()
         self._arm()
+
+    async def _until(self, is_met: Callable[[StateT], bool]) -> None:
+        """Return when the state is such after a step, or already."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = is_met
+        try:
+            self._settle()
+            await future
+        finally:
+            del self._waiting[future]
+
+    def _settle(self) -> None:
+        for future, is_met in list(self._waiting.items()):
+            if not future.done() and is_met(self.state):
+                future.set_result(None)
 
     def send(self, packet: Packet) -> None:
         """Send a mobility message; a refusal of the operating system becomes an event."""

@@ -118,7 +118,6 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         self._network_manager: NetworkManager | None = None
         self._identifier = secrets.randbelow(0x10000)
         self._counted: Mapping[str, Counter] = {}
-        self._waiting: dict[asyncio.Future[None], Callable[[State], bool]] = {}
 
     # core
 
@@ -283,25 +282,11 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             self.handle(PolicyChosen(renewed, by_people=self.state.chosen is not None))
         asyncio.get_running_loop().call_later(CGROUPS_S, self._look_for_cgroups)
 
-    def settle(self) -> None:
-        for future, is_met in list(self._waiting.items()):
-            if not future.done() and is_met(self.state):
-                future.set_result(None)
-
     async def leave(self) -> None:
         self.handle(StopRequested())
         await self._until(agent.is_finished)
         if self._charon is not None:
             await self._charon.end(CONNECTION)
-
-    async def _until(self, is_met: Callable[[State], bool]) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = is_met
-        try:
-            self.settle()
-            await future
-        finally:
-            del self._waiting[future]
 
     # control socket
 

@@ -26,6 +26,8 @@ _EXIT_CODES = {
     "no-such-link": NO_SUCH_THING,
     "no-such-flow": NO_SUCH_THING,
     "no-such-policy": NO_SUCH_THING,
+    "no-such-node": NO_SUCH_THING,
+    "no-such-binding": NO_SUCH_THING,
     "refused": REFUSED,
     "timeout": TIMED_OUT,
 }

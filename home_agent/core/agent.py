@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import assert_never
 
-from home_agent.core.cache import Binding, Cache, CacheEntry, expire
+from home_agent.core.cache import Binding, Cache, CacheEntry, expire, with_bindings
 from home_agent.core.cache import deadline as cache_deadline
 from home_agent.core.events import (
     Command,
@@ -20,6 +20,7 @@ from home_agent.core.events import (
     NoticeKind,
     PacketReceived,
     Refused,
+    RevocationRequested,
     Send,
     SendIcmp,
     SettingsChanged,
@@ -29,6 +30,7 @@ from home_agent.core.events import (
 )
 from home_agent.core.ike import adopt, connection_name, due_at, established, looked
 from home_agent.core.responder import respond
+from home_agent.core.revocation import Revocation, Revoked, bindings_of, indication, is_answer, spell, tried
 from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State
 from mip6 import path_mtu
@@ -38,8 +40,9 @@ from mip6.relay import read_too_big
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
-from mip6.wire.messages import BindingRefreshRequest, BindingUpdate, encode
+from mip6.wire.messages import BindingRefreshRequest, BindingRevocationAcknowledgement, BindingUpdate, encode
 from mip6.wire.options import BindingIdentifier
+from mip6.wire.registry import RevocationStatus, RevocationTrigger
 
 
 def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
@@ -75,7 +78,9 @@ def _reconfigure(state: State, settings: Settings) -> State:
 def deadline(state: State) -> float:
     """When `step` wants a Tick; infinity for never."""
     requests = [binding.refresh_request_at for entry in state.cache.values() for binding in entry.bindings.values()]
-    return min([cache_deadline(state.cache), due_at(state.tunnels), path_mtu.due_at(state.path_mtus), *requests])
+    told = [revocation.due_at for revocation in state.revocations.values()]
+    ends = cache_deadline(state.cache), due_at(state.tunnels), path_mtu.due_at(state.path_mtus)
+    return min([*ends, *requests, *told])
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
@@ -95,6 +100,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = _look(state, sas, negotiated, now)
         case SettingsChanged(settings):
             state = _reconfigure(state, settings)
+        case RevocationRequested(home_address, bids, trigger):
+            state = _revoke(state, home_address, bids, trigger, now)
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -103,7 +110,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case _:
             assert_never(event)
     state, requests = _request_refresh(state, now)
-    return state, [*commands, *requests, *_notices(before, state)]
+    state, indications = _indicate(state, now)
+    return state, [*commands, *requests, *indications, *_notices(before, state)]
 
 
 def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[State, list[Command]]:
@@ -112,10 +120,11 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
     message = receive(packet, from_mobile_node=True)
     if isinstance(message, Discard):
         return _drop(state, message.reason, message.reply, now)
+    owner = state.owners.get(packet.home_address or packet.source)
+    if isinstance(message, BindingRevocationAcknowledgement):
+        return _revocation_answered(state, owner, packet, message, now)
     if not isinstance(message, BindingUpdate):
         return _drop(state, f"{type(message).__name__} is not expected", None, now)
-    unix_ns = int((now + state.epoch_offset_s) * 1e9)
-    owner = state.owners.get(packet.home_address or packet.source)
     answer = respond(
         state.cache,
         state.settings.home_agent,
@@ -123,7 +132,7 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
         packet,
         message,
         now,
-        unix_ns,
+        _unix_ns(state, now),
         owner=owner,
         key_mobility=owner is not None and _can_move(state, owner),
     )
@@ -223,6 +232,60 @@ def _refresh_request(state: State, entry: CacheEntry, due: Mapping[int, Binding]
     return Packet(source, destination, entry.home_address, encode(BindingRefreshRequest(options)), protected)
 
 
+def _unix_ns(state: State, now: float) -> int:
+    """The time of day."""
+    return int((now + state.epoch_offset_s) * 1e9)
+
+
+def _revoke(
+    state: State, home_address: IPv6Address, bids: frozenset[int], trigger: RevocationTrigger, now: float
+) -> State:
+    """One that is under way is forgotten: the operator wants something else by now."""
+    # In milliseconds: it is another number each time, also after a restart
+    sequence = _unix_ns(state, now) // 1_000_000 % 0x10000
+    revocation = Revocation(sequence, trigger, bids, now)
+    return replace(state, revocations={**state.revocations, home_address: revocation})
+
+
+def _revocation_answered(
+    state: State, owner: Node | None, packet: Packet, message: BindingRevocationAcknowledgement, now: float
+) -> tuple[State, list[Command]]:
+    """Whatever the mobile node thinks of it, the bindings are gone."""
+    revocation = state.revocations.get(owner.home_address) if owner is not None else None
+    if owner is None or revocation is None or not is_answer(revocation, owner, packet, message):
+        return _drop(state, "unexpected answer to a revocation", None, now)
+    return _end(state, owner.home_address, message.status, now), []
+
+
+def _end(state: State, home_address: IPv6Address, status: int | None, now: float) -> State:
+    revocation, entry = state.revocations[home_address], state.cache.get(home_address)
+    left = {known: one for known, one in state.revocations.items() if known != home_address}
+    revoked = {**state.revoked, home_address: Revoked(revocation.sequence, revocation.bids, status)}
+    state = replace(state, revocations=left, revoked=revoked)
+    gone = bindings_of(revocation, entry) if entry is not None else {}
+    if entry is None or not gone:
+        return state
+    stay = {bid: one for bid, one in entry.bindings.items() if bid not in gone}
+    return replace(state, cache={**state.cache, home_address: with_bindings(entry, stay, now)})
+
+
+def _indicate(state: State, now: float) -> tuple[State, list[Command]]:
+    """Tell mobile nodes of revocations, whose bindings may have ended meanwhile."""
+    commands: list[Command] = []
+    for home_address, revocation in state.revocations.items():
+        entry = state.cache.get(home_address)
+        if entry is None or not bindings_of(revocation, entry):
+            state = _end(state, home_address, RevocationStatus.SUCCESS, now)
+        elif revocation.due_at <= now and revocation.is_over:
+            state = _end(state, home_address, None, now)
+        elif revocation.due_at <= now:
+            again = tried(revocation, now, _unix_ns(state, now))
+            state = replace(state, revocations={**state.revocations, home_address: again})
+            node, own = state.owners[home_address], state.settings.home_agent.address
+            commands.append(Send(indication(again, entry, node, own)))
+    return state, commands
+
+
 def _notices(before: State, after: State) -> list[Command]:
     notices: list[Command] = []
     for home_address in before.cache.keys() | after.cache.keys():
@@ -230,6 +293,9 @@ def _notices(before: State, after: State) -> list[Command]:
         if old != new:
             what = ", ".join(f"{bid}: {care_of}" for bid, care_of in sorted(new.items())) or "no binding"
             notices.append(Tell(NoticeKind.BINDING, f"{home_address}: {what}"))
+    for home_address, revoked in after.revoked.items():
+        if revoked is not before.revoked.get(home_address):
+            notices.append(Tell(NoticeKind.REVOKED, f"{home_address}: {spell(revoked)}"))
     notices += [
         Tell(NoticeKind.TROUBLE, f"{what}: {why}") for what, why in after.troubles.items() - before.troubles.items()
     ]

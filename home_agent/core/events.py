@@ -12,6 +12,7 @@ from mip6.reception import IcmpError
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.registry import RevocationTrigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,15 @@ class IkeLooked:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationRequested:
+    """The operator ends bindings of the mobile node with this home address; no `bids`: all that it has."""
+
+    home_address: IPv6Address
+    bids: frozenset[int]
+    trigger: RevocationTrigger
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The operating system refused something, or, with no `why`, no longer does."""
 
@@ -66,7 +76,9 @@ class Tick:
     """The deadline has come."""
 
 
-Event: TypeAlias = PacketReceived | IcmpReceived | UplinkChanged | IkeLooked | Refused | SettingsChanged | Tick
+Event: TypeAlias = (
+    PacketReceived | IcmpReceived | UplinkChanged | IkeLooked | RevocationRequested | Refused | SettingsChanged | Tick
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +99,7 @@ class NoticeKind(Enum):
     """What the home agent tells people while it works: the catalogue of names."""
 
     BINDING = "binding"
+    REVOKED = "revoked"
     TROUBLE = "trouble"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from home_agent.core.cache import Cache
+from home_agent.core.revocation import Revocation, Revoked
 from home_agent.core.settings import Node, Settings
 from mip6.ike_sas import IkeSa
 from mip6.path_mtu import PathMtus
@@ -42,6 +43,10 @@ class State:
     """Those that IPsec protects, by home address."""
     path_mtus: PathMtus = field(default_factory=dict)
     """Of the paths that those take."""
+    revocations: Mapping[IPv6Address, Revocation] = field(default_factory=dict)
+    """Under way, by home address."""
+    revoked: Mapping[IPv6Address, Revoked] = field(default_factory=dict)
+    """How the last one ended, by home address."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -18,10 +18,10 @@ from mip6.relay import read_too_big
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
-from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest
+from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest, BindingRevocationIndication
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
-from mn_agent.core import bindings, flow_bindings, ike, policy, probing, registration
+from mn_agent.core import bindings, flow_bindings, ike, policy, probing, registration, revocation
 from mn_agent.core.answers import Problem, acknowledge
 from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted
 from mn_agent.core.changes import changes
@@ -504,6 +504,12 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
             # The home agent may have lost its IKE SA: the answer to an update with the K bit tells
             registered = replace(bindings.refresh(state.registration, bids, now), endpoint=None)
             return replace(state, registration=registered), []
+        case BindingRevocationIndication():
+            outcome = revocation.revoke(state.registration, state.revoked, state.settings, packet, message, now)
+            if isinstance(outcome, revocation.Problem):
+                return _ignore(state, outcome.value, None, now)
+            registered, revoked, answer = outcome
+            return replace(state, registration=registered, revoked=revoked), [Send(answer)]
     return _ignore(state, f"{type(message).__name__} is not expected", None, now)
 
 

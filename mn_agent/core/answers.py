@@ -98,7 +98,7 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
     if update.identified and not results:
         # RFC 5648 section 5.7: a home agent without the extension, which may have made a plain binding of it
         registration = replace(
-            _forget(registration, registration.entries), multiple=False, flows=flow_bindings.forget(registration.flows)
+            forget(registration, registration.entries), multiple=False, flows=flow_bindings.forget(registration.flows)
         )
         if update.lifetime == 0:
             return _resynchronise(registration)
@@ -113,10 +113,10 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
         registration = _done(registration, update.purpose) if len(done) == len(statuses) else registration
         registration = _flows_answered(registration, update, answer, is_last=not later, now=now)
     if update.lifetime == 0:
-        return _forget(registration, done)
+        return forget(registration, done)
     if done and (update.overwrite or not update.identified):
         others = registration.entries.keys() - update.bindings.keys()
-        registration = replace(_forget(registration, others), overwrite=False)
+        registration = replace(forget(registration, others), overwrite=False)
     if done and update.key_mobility:
         (wanted,) = update.bindings.values()
         moved = bool(answer.flags & BindingAcknowledgementFlag.KEY_MANAGEMENT_MOBILITY)
@@ -169,7 +169,7 @@ def _change(registration: Registration, bid: int, **changes: object) -> Registra
     return replace(registration, entries=entries)
 
 
-def _forget(registration: Registration, bids: Iterable[int]) -> Registration:
+def forget(registration: Registration, bids: Iterable[int]) -> Registration:
     """The home agent holds nothing for these, unless an update that it has still to answer asks for it."""
     asked = {bid for update in registration.unanswered if update.lifetime for bid in update.bindings}
     for bid in bids:
@@ -231,7 +231,7 @@ def _refused(registration: Registration, bid: int, status: int, now: float) -> R
         case Status.MCOA_PROHIBITED:
             return _resynchronise(replace(registration, multiple=False))
         case Status.MCOA_UNKNOWN_COA:
-            return _resynchronise(_forget(registration, [bid]))
+            return _resynchronise(forget(registration, [bid]))
         case Status.MCOA_BULK_REGISTRATION_PROHIBITED:
             return _resynchronise(replace(registration, bulk=False))
         case Status.MCOA_MALFORMED:
@@ -239,7 +239,7 @@ def _refused(registration: Registration, bid: int, status: int, now: float) -> R
         case _ if status in _DO_NOT_SEND:
             if status in _NOT_OUR_HOME_AGENT:
                 flows = flow_bindings.forget(registration.flows)
-                registration = replace(_forget(registration, registration.entries), flows=flows)
+                registration = replace(forget(registration, registration.entries), flows=flows)
             # The home address is somebody else's for good (RFC 6275 section 11.7.1); the rest can be put right
             pause_s = inf if status == Status.DUPLICATE_ADDRESS_DETECTION_FAILED else DO_NOT_SEND_S
             return replace(registration, refusal=Refusal(status, now + pause_s))

@@ -14,6 +14,7 @@ from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.links import Link
 from mn_agent.core.policy import Decision, Pins, View
 from mn_agent.core.probing import Probing, Target
+from mn_agent.core.revocation import Revoked
 from mn_agent.core.settings import Security, Settings
 
 
@@ -43,6 +44,7 @@ class State:
     """Of the paths that tunnels take which IPsec protects."""
     decision: Decision = field(default_factory=Decision)
     probing: Probing = field(default_factory=Probing)
+    revoked: Revoked | None = None
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     ignored: Mapping[str, int] = field(default_factory=dict)

@@ -17,6 +17,7 @@ import pytest
 from mn_lab.lab import Lab
 from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS
 from mn_lab.network import LinkAction
+from mn_lab.traffic import DOWN, UP
 
 MONAMI6 = (sys.executable, "-m", "monami6")
 START_S = 10.0
@@ -196,6 +197,41 @@ def test_links_are_completed_by_bash(lab: Lab) -> None:
     environment = {**os.environ, "PATH": f"{installed}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "wifi\n"
+
+
+@pytest.mark.req("BRI-04", "BRI-05")
+def test_the_operator_ends_bindings(lab: Lab) -> None:
+    def revoke(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "home_agent", "revoke", "--socket", str(lab.home_agent.path), *arguments]
+        return subprocess.run(lab.command("ha", *command), capture_output=True, text=True, check=False)
+
+    def since() -> dict[int, float]:
+        (node,) = lab.home_agent.status()["nodes"]
+        return {binding["bid"]: binding["since"] for binding in node["bindings"]}
+
+    before = since()
+    (name,) = [node["name"] for node in lab.home_agent.status()["nodes"]]
+    last = max(before)
+    with lab.traffic(200) as traffic:
+        done = revoke(name, "--bid", str(last), "--renew")
+        lab.wait_registered()
+        end_ns = time.time_ns()
+        traffic.catch_up(end_ns)
+        lost = [traffic.record(direction).figures(0, end_ns).lost for direction in (UP, DOWN)]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{name}: binding {last} ended, the mobile node says: success (0)\n"
+    after = since()
+    assert after.keys() == before.keys()
+    assert {bid for bid in after if after[bid] > before[bid] + 0.01} == {last}
+    assert lost == [0, 0]
+    unknown = revoke("somebody")
+    assert (unknown.returncode, unknown.stderr) == (
+        10,
+        f"Error: no mobile node is called somebody; there are: {name}\n",
+    )
+    unbound = revoke(name, "--bid", "77")
+    assert (unbound.returncode, unbound.stdout) == (10, "")
+    assert "has no such binding; there are: " in unbound.stderr
 
 
 def test_the_home_agent_shows_its_nodes(lab: Lab) -> None:
