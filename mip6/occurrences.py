@@ -14,6 +14,7 @@ class Occurrence(Enum):
 
 LEVELS: Mapping[str, int] = {
     "configuration-refused": logging.ERROR,
+    "home-agent": logging.WARNING,
     "refused": logging.WARNING,
     "trouble": logging.WARNING,
 }

@@ -13,6 +13,10 @@ def read(path: Path) -> Settings:
     settings = load(path, Settings)
     if settings.home.address == settings.home.agent:
         raise fault(path, ("home", "agent"), f' = "{settings.home.agent}": must differ from the home address')
+    agents = (settings.home.agent, *settings.home.alternatives)
+    for agent in settings.home.alternatives:
+        if agent == settings.home.address or agents.count(agent) > 1:
+            raise fault(path, ("home", "alternatives"), f": {agent} must differ from the home address and all others")
     found = [name for name in ("ikev2", "manual", "authentication") if getattr(settings, name) is not None]
     if not found:
         raise fault(path, (), "there must be [ikev2], [manual] or [authentication]: how the home agent knows us")

@@ -104,6 +104,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
     def __init__(self, read: Callable[[], Settings]) -> None:
         """`read` reads the configuration. Raises ConfigError."""
         settings = read()
+        self._home = settings.home
         state_file = Path(settings.paths.state)
         super().__init__(
             read,
@@ -198,7 +199,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
 
     @property
     def settings(self) -> Settings:
-        return self.state.settings
+        return replace(self.state.settings, home=self._home)
 
     def take(self, settings: Settings) -> None:
         flows = policies.use(self.state.chosen or settings.policy)

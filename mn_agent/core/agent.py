@@ -21,9 +21,9 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest, BindingRevocationIndication
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
-from mn_agent.core import bindings, flow_bindings, ike, policy, probing, registration, revocation
+from mn_agent.core import bindings, flow_bindings, home_agents, ike, policy, probing, registration, revocation
 from mn_agent.core.answers import Problem, acknowledge
-from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted
+from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted, carrying
 from mn_agent.core.changes import changes
 from mn_agent.core.commands import (
     Command,
@@ -91,7 +91,8 @@ def start(
     fresh = Registration(sequence=sequence, clock_offset_s=clock_offset_s, key_mobility=key_mobility)
     if saved is None:
         return State(settings, fresh, flows)
-    if not same_boot:
+    settings = replace(settings, home=home_agents.with_agent(settings.home, saved.home_agent))
+    if not same_boot or saved.home_agent != settings.home.agent:
         fresh = replace(fresh, sequence=saved.sequence)
         return State(settings, fresh, flows, bids=saved.bids, pins=saved.pins, chosen=saved.policy)
     restored = replace(
@@ -157,6 +158,7 @@ def saved(state: State) -> Saved:
             for fid, entry in state.registration.flows.items()
             if entry.held
         ),
+        home_agent=state.settings.home.agent,
     )
 
 
@@ -179,8 +181,9 @@ def deadline(state: State, now: float) -> float:
     return min(
         _sends_at(state, now),
         probing.deadline(state.probing, state.targets(), state.settings.probing),
-        state.probing.look_at if _looks(state) else inf,
+        state.probing.look_at if state.probing.paths and state.probing.matters else inf,
         state.decision.again_at,
+        home_agents.leave_at(state),
         path_mtu.due_at(state.path_mtus),
     )
 
@@ -190,11 +193,6 @@ def _sends_at(state: State, now: float) -> float:
     updates_at = registration.deadline(state.registration, state.settings, now) if state.can_protect else inf
     tunnels_at = [ike.tunnel_due_at(state.ike, number) for number in _missing_tunnels(state)]
     return min(updates_at, _ike_due_at(state), tunnels.due_at(state.ike.tunnels), *tunnels_at)
-
-
-def _looks(state: State) -> bool:
-    """Whether it matters over which links traffic flows: a single path is what there is."""
-    return len(state.probing.paths) > 1
 
 
 def is_finished(state: State) -> bool:
@@ -234,7 +232,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
         case SettingsChanged(settings):
-            state = replace(state, settings=settings)
+            state = replace(state, settings=replace(settings, home=state.settings.home))
         case StopRequested():
             state = replace(state, registration=bindings.leave(state.registration))
         case Tick():
@@ -242,29 +240,35 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case _:
             assert_never(event)
     state = replace(state, ike=ike.adopt(state.ike, now), path_mtus=path_mtu.expire(state.path_mtus, now))
+    if home_agents.leave_at(state) <= now:
+        state, told = _change_home_agent(state, now)
+        commands += told
     state, looks = _probe(state, now)
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
     commands += looks
     if isinstance(event, DevicesChanged | EchoReceived | TrafficCounted | Tick) and _is_quiet(before, state, now):
         return state, commands
+    if state.home_agents_tried and carrying(state.registration):
+        state = replace(state, home_agents_tried=0)
     state = _want(state, now)
     state, establishing = _establish(state, now)
     state, packets = _send(state, now)
     if not state.registration.multiple:
         # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
         state = _decide(state, now)
-    told = [Tell(notice) for notice in changes(before, state)]
+    notices = [Tell(notice) for notice in changes(before, state)]
     moving = _ike(before, state)
     for command in moving:
         if isinstance(command, EstablishIke):
             state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
-    return state, [*commands, *packets, *_forget_routers(before, state), *establishing, *moving, *told]
+    return state, [*commands, *packets, *_forget_routers(before, state), *establishing, *moving, *notices]
 
 
 def _is_quiet(before: State, after: State, now: float) -> bool:
     """Whether nothing has happened that anybody has to hear of. That is so most of the time."""
     return (
         after.links is before.links
+        and after.settings is before.settings
         and after.decision == before.decision
         and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
         and after.registration is before.registration
@@ -311,13 +315,39 @@ def _pin(state: State, link: str | None, subject: Subject, flow: str) -> State:
 def _probe(state: State, now: float) -> tuple[State, list[Command]]:
     """Look after the paths of all links."""
     targets, settings = state.targets(), state.settings.probing
-    followed = probing.follow(state.probing, targets, settings, now)
+    elsewhere = bool(state.settings.home.alternatives)
+    followed = probing.follow(state.probing, targets, settings, now, elsewhere=elsewhere)
     followed, probes = probing.step(followed, targets, settings, now)
     commands: list[Command] = [SendProbe(probe) for probe in probes]
-    if len(followed.paths) > 1 and followed.look_at <= now:
+    if followed.paths and followed.matters and followed.look_at <= now:
         followed = replace(followed, look_at=inf)
         commands.append(CountTraffic())
     return replace(state, probing=followed), commands
+
+
+def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
+    """The next one knows nothing of us yet; what the old one knows ends there with its lifetime."""
+    known, home = state.registration, home_agents.following(state.settings.home)
+    why = "does not serve us" if known.refusal is not None else "does not answer"
+    text = f"{state.settings.home.agent} {why}: {home.agent} is asked from now on"
+    fresh = Registration(
+        sequence=known.sequence,
+        clock_offset_s=known.clock_offset_s,
+        key_mobility=known.key_mobility,
+        recent=known.recent,
+    )
+    changed = replace(
+        state,
+        settings=replace(state.settings, home=home),
+        registration=fresh,
+        ike=ike.left(state.ike),
+        path_mtus={},
+        probing=probing.Probing(sequence=state.probing.sequence),
+        revoked=None,
+        home_agent_since_at=now,
+        home_agents_tried=state.home_agents_tried + 1,
+    )
+    return changed, [Tell(Notice(NoticeKind.HOME_AGENT, text))]
 
 
 def _decide(state: State, now: float) -> State:

@@ -67,6 +67,8 @@ def _bindings(before: State, after: State) -> Iterator[Notice]:
 
 
 def _service(before: State, after: State) -> Iterator[Notice]:
+    if after.settings.home.agent != before.settings.home.agent:
+        return  # this one has not said anything yet
     refusal = after.registration.refusal
     if refusal != before.registration.refusal:
         if refusal is not None:

@@ -163,6 +163,11 @@ def unheard(ike: Ike) -> Ike:
     return replace(ike, sa=None, given_up=_given_up(ike), asked_from=None, unheard=ike.unheard + 1)
 
 
+def left(ike: Ike) -> Ike:
+    """Another home agent is to have one."""
+    return Ike(charon=ike.charon, given_up=_given_up(ike))
+
+
 def _given_up(ike: Ike) -> int | None:
     return ike.sa.initiator_spi if ike.sa is not None else ike.given_up
 

@@ -17,6 +17,7 @@ class NoticeKind(Enum):
     FLOW = "flow"
     IKE = "ike"
     POLICY = "policy"
+    HOME_AGENT = "home-agent"
     REFUSED = "refused"
     SERVED_AGAIN = "served-again"
     SINGLE_CARE_OF_ADDRESS = "single-care-of-address"

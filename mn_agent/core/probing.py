@@ -81,6 +81,8 @@ class Probing:
     """Of the last probe sent."""
     look_at: float = -inf
     """When to look for traffic."""
+    matters: bool = False
+    """Whether anything can be done about a dead path: there is another one, or another home agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,12 @@ class Probe:
     sequence: int
 
 
-def follow(probing: Probing, targets: Mapping[int, Target], settings: ProbingSettings, now: float) -> Probing:
-    """Know these links and no others; one with another care-of address is another path."""
+def follow(
+    probing: Probing, targets: Mapping[int, Target], settings: ProbingSettings, now: float, *, elsewhere: bool
+) -> Probing:
+    """Know these links and no others; one with another care-of address is another path. `elsewhere`: there is another
+    home agent.
+    """
     paths = {}
     for bid, target in targets.items():
         known = probing.paths.get(bid)
@@ -108,7 +114,9 @@ def follow(probing: Probing, targets: Mapping[int, Target], settings: ProbingSet
             budget = float(settings.metered_octets_per_hour) if target.metered else inf
             known = Path(target.care_of, octets=budget, octets_at=now)
         paths[bid] = known
-    return probing if paths == probing.paths else replace(probing, paths=paths)
+    matters = len(paths) > 1 or elsewhere
+    is_known = paths == probing.paths and matters == probing.matters
+    return probing if is_known else replace(probing, paths=paths, matters=matters)
 
 
 def counted(
@@ -175,7 +183,8 @@ def step(
         return probing, []
     paths = {bid: _given_up(path, now) for bid, path in probing.paths.items()}
     paths = {bid: _judged(bid, paths, settings, now) for bid in paths}
-    due = [bid for bid in paths if _due_at(bid, paths, targets[bid], settings) <= now]
+    seen = replace(probing, paths=paths)
+    due = [bid for bid in paths if _due_at(bid, seen, targets[bid], settings) <= now]
     probes = []
     for sequence, bid in enumerate(due, probing.sequence + 1):
         probes.append(Probe(paths[bid].care_of, sequence & 0xFFFF))
@@ -187,7 +196,7 @@ def deadline(probing: Probing, targets: Mapping[int, Target], settings: ProbingS
     """When `step` has something to do."""
     moments = [inf]
     for bid, path in probing.paths.items():
-        moments.append(_due_at(bid, probing.paths, targets[bid], settings))
+        moments.append(_due_at(bid, probing, targets[bid], settings))
         moments += [at + LOST_AFTER_S for at in path.waiting.values()]
         if _is_suspect(path) and _is_alive_elsewhere(bid, probing.paths):
             moments.append(path.proof_at + _patience_s(path, settings))
@@ -226,16 +235,16 @@ def _judged(bid: int, paths: Mapping[int, Path], settings: ProbingSettings, now:
     return replace(path, dead=True, dead_since_at=now) if silent and _is_alive_elsewhere(bid, paths) else path
 
 
-def _due_at(bid: int, paths: Mapping[int, Path], target: Target, settings: ProbingSettings) -> float:
+def _due_at(bid: int, probing: Probing, target: Target, settings: ProbingSettings) -> float:
     """When to send the next probe: as often as it takes, but not more than the budget allows."""
-    path = paths[bid]
+    path = probing.paths[bid]
     usual_s = settings.metered_every_s if target.metered else settings.every_s
-    asks_again = 0 < path.unproved < IDLE_SUSPICIONS and path.proof_at > -inf and len(paths) > 1
+    asks_again = 0 < path.unproved < IDLE_SUSPICIONS and path.proof_at > -inf and probing.matters
     if path.dead:
         pause_s = min(max(FIRST_HEALING_S, path.sent_at - path.dead_since_at), LAST_HEALING_S)
-    elif path.busy and len(paths) > 1:
+    elif path.busy and probing.matters:
         pause_s = _look_s(settings)
-    elif path.unproved == 0 and _is_witness(bid, paths):
+    elif path.unproved == 0 and _is_witness(bid, probing.paths):
         pause_s = 0.0
     elif asks_again or (path.rtt_s is not None and path.jitter_s is None):
         pause_s = min(_ASK_AGAIN_S, usual_s)

@@ -16,6 +16,9 @@ class Home:
 
     address: IPv6Address
     agent: IPv6Address
+    alternatives: tuple[IPv6Address, ...] = ()
+    """Other home agents that serve the same address and know us by the same name and keys, asked one after the other
+    when `agent` does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
+from math import inf
 
 from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
@@ -23,6 +24,7 @@ class State:
     """The agent's state. Maps are by binding identifier unless they say otherwise."""
 
     settings: Settings
+    """Their `home` begins with the home agent in use (home_agents.py)."""
     registration: Registration
     flows: Flows
     """The policy in use."""
@@ -45,6 +47,10 @@ class State:
     decision: Decision = field(default_factory=Decision)
     probing: Probing = field(default_factory=Probing)
     revoked: Revoked | None = None
+    home_agent_since_at: float = -inf
+    """Since when this home agent is in use."""
+    home_agents_tried: int = 0
+    """In a row, that have not served us."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     ignored: Mapping[str, int] = field(default_factory=dict)
@@ -155,3 +161,5 @@ class Saved:
     bids: Mapping[str, int]
     bindings: tuple[SavedBinding, ...]
     flows: tuple[SavedFlow, ...]
+    home_agent: IPv6Address | None = None
+    """Who acknowledged these."""

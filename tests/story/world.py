@@ -14,6 +14,7 @@ from home_agent.core import events as ha_events
 from home_agent.core import flows as ha_flows
 from home_agent.core import settings as ha_settings
 from home_agent.core.kernel import wanted_kernel as ha_kernel
+from home_agent.core.state import State as HomeAgentState
 from home_agent.core.state import Uplink
 from mip6.wire.checksum import with_checksum
 from mip6.wire.errors import DecodeError
@@ -140,6 +141,10 @@ class World:
     """Whether the mobile node has an IKE SA that can move."""
     home_agent_clock_s: float = 0.0
     """How far the home agent's time of day is ahead."""
+    others: tuple[ha_settings.Settings, ...] = ()
+    """Of more home agents."""
+    silent: set[IPv6Address] = field(default_factory=set)
+    """Home agents that hear and say nothing."""
     respond: Callable[[BindingUpdate, Packet], Packet | None] | None = None
     """Another home agent in place of ours."""
 
@@ -181,6 +186,11 @@ class World:
         )
         self.ha = ha.start(self.home_agent, {}, epoch_offset_s=EPOCH_S + self.home_agent_clock_s)
         self.home_agent_hears(ha_events.UplinkChanged(Uplink(9, 1500)))
+        self.other: dict[IPv6Address, HomeAgentState] = {}
+        for settings in self.others:
+            address = settings.home_agent.address
+            self.other[address] = ha.start(settings, {}, epoch_offset_s=EPOCH_S)
+            self.other_hears(address, ha_events.UplinkChanged(Uplink(9, 1500)))
 
     # what a story does
 
@@ -261,8 +271,13 @@ class World:
 
     def bindings(self) -> dict[int, IPv6Address]:
         """What the home agent holds, by binding identifier."""
-        entry = self.ha.cache.get(HOME)
+        entry = self.serving.cache.get(HOME)
         return {bid: binding.care_of for bid, binding in entry.bindings.items()} if entry else {}
+
+    @property
+    def serving(self) -> HomeAgentState:
+        """The home agent that the mobile node uses."""
+        return self.other.get(self.mn.settings.home.agent, self.ha)
 
     def flow_bindings(self) -> list[ha_flows.Flow]:
         """The flows that the home agent holds."""
@@ -278,7 +293,7 @@ class World:
 
     def downward(self) -> IPv6Address | None:
         """The outer destination of the home agent's packets."""
-        entry = self.ha.cache.get(HOME)
+        entry = self.serving.cache.get(HOME)
         return entry.preferred.care_of if entry and entry.bindings else None
 
     def reaches(self, care_of: IPv6Address) -> bool:
@@ -307,14 +322,14 @@ class World:
         link = self._link(source)
         if self.mn.carrier is not None:
             self._left.add(self.mn.carrier.bid)
-        if link is not None:
+        if link is not None and not self._is_silent():
             self.at(self.now + link.delay_s, lambda: stream.arrive_up(good=source in self.bindings().values()))
 
     def _packet_down(self, stream: "Stream") -> None:
         stream.sent_down += 1
         destination = self.downward()
         link = self._link(destination)
-        if link is not None:
+        if link is not None and not self._is_silent():
             self.at(self.now + link.delay_s, lambda: self._arrive(stream, destination))
 
     def _arrive(self, stream: "Stream", destination: IPv6Address | None) -> None:
@@ -325,13 +340,16 @@ class World:
     def _probe(self, probe: Probe) -> None:
         self.probes.append(self.now)
         link = self._link(probe.care_of)
-        if self.echo and link is not None and self.random.random() >= link.loss:
+        if self.echo and link is not None and not self._is_silent() and self.random.random() >= link.loss:
             there_and_back_s = 2 * (link.delay_s + self.random.random() * link.jitter_s)
             self.at(self.now + there_and_back_s, lambda: self._echo(probe))
 
     def _echo(self, probe: Probe) -> None:
         if self._link(probe.care_of) is not None:
             self.mobile_node(events.EchoReceived(probe.sequence))
+
+    def _is_silent(self) -> bool:
+        return self.mn.settings.home.agent in self.silent
 
     def _count(self) -> None:
         counted = events.TrafficCounted(frozenset(self._arrived), frozenset(self._left))
@@ -348,7 +366,8 @@ class World:
 
     def _next(self) -> float:
         moments = [self._queue[0][0]] if self._queue else []
-        return min([*moments, mn.deadline(self.mn, self.now), ha.deadline(self.ha)])
+        deadlines = [ha.deadline(state) for state in (self.ha, *self.other.values())]
+        return min([*moments, mn.deadline(self.mn, self.now), *deadlines])
 
     def _happen(self) -> None:
         if self._queue and self._queue[0][0] <= self.now:
@@ -357,6 +376,9 @@ class World:
             self.mobile_node(events.Tick())
         if ha.deadline(self.ha) <= self.now:
             self.home_agent_hears(ha_events.Tick())
+        for address, state in list(self.other.items()):
+            if ha.deadline(state) <= self.now:
+                self.other_hears(address, ha_events.Tick())
 
     def mobile_node(self, event: events.Event) -> None:
         self.mn, todo = mn.step(self.mn, event, self.now)
@@ -399,7 +421,16 @@ class World:
                     self.ike_moves.append(care_of)
         self._watch()
 
+    def other_hears(self, address: IPv6Address, event: ha_events.Event) -> None:
+        self.other[address], todo = ha.step(self.other[address], event, self.now)
+        ha_kernel(self.other[address])
+        for command in todo:
+            if isinstance(command, ha_events.Send):
+                self._answer(command.packet)
+
     def _answer(self, packet: Packet) -> None:
+        if packet.source in self.silent:
+            return
         with suppress(DecodeError):  # a story may forge what is no message
             self.answers.append(Sent(self.now, packet, decode(packet.data)))
         self._carry(packet, packet.destination, self._arrive_down)
@@ -421,6 +452,11 @@ class World:
     def _arrive_up(self, packet: Packet) -> None:
         source = packet.home_address or packet.source
         summed = replace(packet, data=with_checksum(packet.data, source, packet.destination))
+        if packet.destination in self.silent:
+            return
+        if packet.destination in self.other:
+            self.other_hears(packet.destination, ha_events.PacketReceived(summed))
+            return
         if self.respond is None:
             self.home_agent_hears(ha_events.PacketReceived(summed))
             return

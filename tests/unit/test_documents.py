@@ -89,7 +89,9 @@ def test_every_policy_that_there_is_stands_in_the_table() -> None:
 
 
 def test_every_event_stands_in_the_catalogue() -> None:
-    rows = re.findall(r"^\| `(\S+)` \| (\w+) \| .* \| (\w+) \|$", (ROOT / "docs/events.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\S+)` \| ([\w ]+) \| .* \| (\w+) \|$", (ROOT / "docs/events.md").read_text(), re.MULTILINE
+    )
     ours = {kind.value for kind in Occurrence}
     agents, home_agents = ({kind.value for kind in kinds} | ours for kinds in (AgentNotice, HomeAgentNotice))
     sides = {"agent": (True, False), "home agent": (False, True), "both": (True, True)}

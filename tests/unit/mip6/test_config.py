@@ -215,6 +215,12 @@ class TestAgent:
         with pytest.raises(ConfigError, match="agent.toml:3: home.agent = .*: must differ from the home address"):
             self.read(tmp_path, AGENT.replace("a::2", "f00::100"))
 
+    @pytest.mark.parametrize("twice", ["a::2", "f00::100", "a::3"])
+    def test_every_home_agent_stands_there_once(self, tmp_path: Path, twice: str) -> None:
+        text = AGENT.replace('a::2"', f'a::2"\nalternatives = ["2001:db8:a::3", "2001:db8:{twice}"]')
+        with pytest.raises(ConfigError, match=f"agent.toml:4: home.alternatives: 2001:db8:{twice} must differ from"):
+            self.read(tmp_path, text)
+
     def test_an_identity_has_a_realm(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match='agent.toml:5: .*identity = "laptop": must look like'):
             self.read(tmp_path, AGENT.replace("laptop@example.org", "laptop"))

@@ -48,7 +48,7 @@ class Paths:
         return {bid: Target(CARE_OF[bid], bid in self.metered) for bid in self.rtt_s}
 
     def look(self) -> None:
-        followed = probing.follow(self.state, self.targets, self.settings, self.now)
+        followed = probing.follow(self.state, self.targets, self.settings, self.now, elsewhere=False)
         self.state, probes = probing.step(followed, self.targets, self.settings, self.now)
         for probe in probes:
             bid = next(bid for bid, care_of in CARE_OF.items() if care_of == probe.care_of)
@@ -107,7 +107,7 @@ def test_round_trips_are_smoothed_and_their_jitter_measured() -> None:
 
 def test_the_first_round_trip_which_may_have_waited_for_the_router_soon_counts_no_more() -> None:
     targets = Paths().targets
-    state = probing.follow(Probing(), targets, USUAL, 0.0)
+    state = probing.follow(Probing(), targets, USUAL, 0.0, elsewhere=False)
     for sent_at, rtt_s in ((0.0, 0.7), (1.0, 0.020)):
         state, probes = probing.step(state, targets, USUAL, sent_at)
         (asked,) = [probe for probe in probes if probe.care_of == targets[1].care_of]
@@ -231,11 +231,11 @@ def test_an_answer_that_comes_very_late_or_twice_changes_nothing() -> None:
 def test_a_link_with_another_care_of_address_is_another_path() -> None:
     paths = Paths().run(5)
     moved = {**paths.targets, 1: Target(CARE_OF[3], metered=False)}
-    followed = probing.follow(paths.state, moved, USUAL, paths.now)
+    followed = probing.follow(paths.state, moved, USUAL, paths.now, elsewhere=False)
     assert followed.paths[1] == Path(CARE_OF[3], octets=inf, octets_at=paths.now)
     assert followed.paths[2] is paths.state.paths[2]
-    assert probing.follow(followed, moved, USUAL, paths.now + 1) is followed
-    assert probing.follow(followed, {}, USUAL, paths.now).paths == {}
+    assert probing.follow(followed, moved, USUAL, paths.now + 1, elsewhere=False) is followed
+    assert probing.follow(followed, {}, USUAL, paths.now, elsewhere=False).paths == {}
 
 
 def test_the_home_agents_answers_prove_the_path_that_they_come_over() -> None:
@@ -249,7 +249,7 @@ def test_the_home_agents_answers_prove_the_path_that_they_come_over() -> None:
 
 
 def test_without_traffic_it_is_looked_for_half_as_often() -> None:
-    state = probing.follow(Probing(), Paths().targets, USUAL, 0.0)
+    state = probing.follow(Probing(), Paths().targets, USUAL, 0.0, elsewhere=False)
     assert probing.counted(state, (), {1}, USUAL, 5.0).look_at - 5.0 == pytest.approx(USUAL.notice_s / 3)
     assert probing.counted(state, (), (), USUAL, 5.0).look_at - 5.0 == pytest.approx(2 * USUAL.notice_s / 3)
 

@@ -1,0 +1,64 @@
+"""Which of several home agents serves us: the next one, when this one does not answer or does not want to.
+
+They stand in a ring that begins with the one in use. Nobody goes back to the one before as long as this one serves us:
+traffic would be lost for nothing.
+"""
+
+from dataclasses import replace
+from math import inf
+
+from mn_agent.core.settings import Home, Security
+from mn_agent.core.state import State
+
+SILENCE_S = 3.0
+"""How long a home agent may say nothing to what it has to answer."""
+LONGEST_S = 64.0
+"""When none answers the pauses get longer: twice as long after each, but no longer than that."""
+QUESTIONS = 3
+"""So much it has to leave unanswered: a single one may get lost."""
+
+
+def following(home: Home) -> Home:
+    """With the next home agent in use."""
+    first, *others = home.alternatives
+    return replace(home, agent=first, alternatives=(*others, home.agent))
+
+
+def with_agent(home: Home, agent: object) -> Home:
+    """With this one in use, if it is one of them."""
+    for _ in home.alternatives:
+        if home.agent == agent:
+            break
+        home = following(home)
+    return home
+
+
+def leave_at(state: State) -> float:
+    """When to go on to the next home agent; infinity as long as there is no reason."""
+    if not state.settings.home.alternatives or state.registration.leaving:
+        return inf
+    unserved_at = _unserved_at(state)
+    pause_s = min(SILENCE_S * 2.0**state.home_agents_tried, LONGEST_S)
+    return max(unserved_at, state.home_agent_since_at + pause_s)
+
+
+def _unserved_at(state: State) -> float:
+    """Since when it is sure that this home agent does not serve us."""
+    if state.registration.refusal is not None or _is_unreachable_for_ike(state):
+        return -inf
+    paths = state.probing.paths.values()
+    heard_at = max((path.proof_at for path in paths), default=-inf)
+    asked = [update.sent_at for update in state.registration.unanswered if update.sent_at > heard_at]
+    count = len(asked)
+    for path in paths:
+        if path.rtt_s is not None and path.asked_at > heard_at:
+            asked.append(path.asked_at)
+            count += path.unproved
+    return min(asked) + SILENCE_S if count >= QUESTIONS else inf
+
+
+def _is_unreachable_for_ike(state: State) -> bool:
+    """Whether charon has tried from every care-of address, and got no answer."""
+    ike = state.ike
+    tried = state.settings.security is Security.IKEV2 and ike.charon and not ike.is_ready
+    return tried and ike.tries > len(state.targets())

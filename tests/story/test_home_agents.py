@@ -1,0 +1,194 @@
+"""Several home agents: the next one serves when this one does not."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address
+from itertools import pairwise
+
+import pytest
+
+from home_agent.core.events import RevocationRequested
+from home_agent.core.settings import Settings as HomeAgentSettings
+from mip6.wire.registry import RevocationTrigger, Status
+from mn_agent.core import agent
+from mn_agent.core.commands import EstablishIke
+from mn_agent.core.events import IkeLooked, IkeTried
+from mn_agent.core.home_agents import LONGEST_S, SILENCE_S
+from mn_agent.core.settings import ProbingSettings
+from tests.story.test_ikev2 import SETTINGS
+from tests.story.test_refusals import always
+from tests.story.world import (
+    AGENT,
+    EPOCH_S,
+    HOME,
+    IkeCommand,
+    World,
+    home_agent_settings,
+    mobile_node_settings,
+    three_links,
+)
+
+SECOND, THIRD = AGENT + 1, AGENT + 2
+USUAL = ProbingSettings()
+
+
+def other(address: IPv6Address) -> HomeAgentSettings:
+    settings = home_agent_settings()
+    return replace(settings, home_agent=replace(settings.home_agent, address=address))
+
+
+def start(links: int = 3, *, alternatives: tuple[IPv6Address, ...] = (SECOND, THIRD), **more: object) -> World:
+    settings = mobile_node_settings(USUAL)
+    settings = replace(settings, home=replace(settings.home, alternatives=alternatives))
+    known = dict(list(three_links().items())[:links])
+    return World(known, settings=settings, others=(other(SECOND), other(THIRD)), **more).start().run(5)  # type: ignore[arg-type]
+
+
+def in_use(world: World) -> IPv6Address:
+    return world.mn.settings.home.agent
+
+
+@pytest.mark.parametrize("links", [1, 3])
+def test_when_one_falls_silent_under_traffic_the_next_one_serves_within_seconds(links: int) -> None:
+    world = start(links)
+    stream = world.stream(12, every_s=0.01)
+    world.run(2)
+    world.silent.add(AGENT)
+    world.run(10)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == set(range(1, links + 1))
+    assert world.flows()
+    lost_s = [0.01 * lost for lost in stream.lost]
+    assert max(lost_s) < SILENCE_S + 1.5
+    assert any(f"{AGENT} does not answer: {SECOND} is asked" in notice for notice in world.notices)
+
+
+@pytest.mark.parametrize("links", [1, 3])
+def test_without_traffic_it_is_noticed_when_there_is_something_to_ask(links: int) -> None:
+    world = start(links)
+    world.silent.add(AGENT)
+    world.run(60)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == set(range(1, links + 1))
+
+
+def test_a_home_agent_that_serves_is_kept_though_links_are_bad() -> None:
+    world = start()
+    world.stream(60, every_s=0.05)
+    world.links["ethernet"].blackhole = True
+    world.links["wifi"].loss = 0.5
+    world.run(60)
+    assert in_use(world) == AGENT
+    assert not any("is asked" in notice for notice in world.notices)
+
+
+def test_nobody_goes_back_when_the_first_one_is_there_again() -> None:
+    world = start()
+    world.silent.add(AGENT)
+    world.run(60)
+    world.silent.clear()
+    world.run(900)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == {1, 2, 3}
+
+
+def test_they_stand_in_a_ring_and_pauses_grow() -> None:
+    world = start()
+    world.silent |= {AGENT, SECOND, THIRD}
+    seen = [(world.now, in_use(world))]
+
+    def look() -> None:
+        if in_use(world) != seen[-1][1]:
+            seen.append((world.now, in_use(world)))
+
+    world.watchers.append(look)
+    world.run(600)
+    assert [agent_ for _, agent_ in seen[:6]] == [AGENT, SECOND, THIRD, AGENT, SECOND, THIRD]
+    pauses = [later - earlier for (earlier, _), (later, _) in pairwise(seen[1:])]
+    assert pauses == sorted(pauses)
+    assert max(pauses) <= LONGEST_S + 2
+    world.silent.discard(THIRD)
+    world.run(3 * LONGEST_S + 10)
+    assert in_use(world) == THIRD
+    assert set(world.bindings()) == {1, 2, 3}
+    assert world.mn.home_agents_tried == 0
+
+
+@pytest.mark.parametrize("status", [Status.HOME_REGISTRATION_NOT_SUPPORTED, Status.NOT_HOME_SUBNET])
+def test_one_that_refuses_us_is_left_at_once(status: Status) -> None:
+    world = start(respond=always(status))
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == {1, 2, 3}
+    assert any(f"{AGENT} does not serve us: {SECOND} is asked" in notice for notice in world.notices)
+
+
+def test_one_that_revokes_everything_before_maintenance_is_left_at_once() -> None:
+    world = start()
+    stream = world.stream(3, every_s=0.01)
+    world.run(1)
+    world.home_agent_hears(RevocationRequested(HOME, frozenset(), RevocationTrigger.ADMINISTRATIVE_REASON))
+    world.run(3)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == {1, 2, 3}
+    assert max(stream.lost) < 20
+
+
+def test_where_messages_need_ike_one_that_does_not_answer_that_is_left() -> None:
+    """From every care-of address charon has to try: it may be the link."""
+    settings = replace(SETTINGS, home=replace(SETTINGS.home, alternatives=(SECOND,)))
+    world = World(three_links(), settings=settings, key_mobility=True)
+    asked: list[tuple[IPv6Address, IPv6Address]] = []
+
+    def charon(command: IkeCommand) -> None:
+        if isinstance(command, EstablishIke):
+            care_of = command.care_of
+            asked.append((in_use(world), care_of))
+            world.at(world.now + 2, lambda: world.mobile_node(IkeTried(care_of)))
+
+    world.charon = charon
+    world.start()
+    world.mobile_node(IkeLooked(()))
+    world.run(1)
+    assert in_use(world) == AGENT
+    world.run(60)
+    assert [home_agent for home_agent, _ in asked[:5]] == [AGENT] * 4 + [SECOND]
+    assert {care_of for _, care_of in asked[:4]} == {link.address for link in world.links.values()}
+
+
+def test_alone_there_is_nobody_else_to_ask() -> None:
+    world = start(alternatives=())
+    world.silent.add(AGENT)
+    world.run(300)
+    assert in_use(world) == AGENT
+    world.silent.clear()
+    world.run(60)
+    assert set(world.bindings()) == {1, 2, 3}
+
+
+def test_restarted_it_goes_on_with_the_one_in_use() -> None:
+    world = start()
+    world.silent.add(AGENT)
+    world.run(60)
+    world.restart_agent()
+    assert in_use(world) == SECOND
+    assert world.flows()
+    before = world.bindings()
+    world.run(2)
+    assert world.bindings() == before
+
+
+def test_what_another_home_agent_acknowledged_means_nothing_after_a_change_of_the_configuration() -> None:
+    world = start()
+    saved = agent.saved(world.mn)
+    settings = replace(world.settings, home=replace(world.settings.home, agent=AGENT + 9, alternatives=()))
+    fresh = agent.start(settings, world.mn.flows, saved, same_boot=True, sequence=1, clock_offset_s=EPOCH_S)
+    assert fresh.settings.home.agent == AGENT + 9
+    assert fresh.registration.entries == {}
+    assert fresh.registration.sequence == saved.sequence
+
+
+def test_one_that_is_about_to_stop_asks_nobody() -> None:
+    world = start()
+    world.silent.add(AGENT)
+    world.mn = replace(world.mn, registration=replace(world.mn.registration, leaving=True))
+    world.run(60)
+    assert in_use(world) == AGENT
