@@ -1,9 +1,10 @@
-"""monami6-ha --config FILE, and its commands: init, add-node, status, revoke."""
+"""monami6-ha --config FILE, and its commands: init, add-node, status, revoke, switch-away."""
 
 import asyncio
 import json
 import sys
 from functools import partial
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from home_agent.add_node import add_node
 from home_agent.init import init
 from mip6.config import ConfigError
 from mip6.journal import set_up_logging
-from mip6.options import configuration_file
+from mip6.options import ADDRESS, configuration_file
 
 SOCKET = Path("/run/monami6/home-agent.sock")
 
@@ -81,6 +82,23 @@ def revoke(node: str, bids: tuple[int, ...], socket: Path, *, renew: bool) -> No
 
     answer = json.loads(Client(socket, "monami6-ha").ask("revoke", node=node, bids=bids, renew=renew))
     click.echo(f"{node}: {answer['text']}")
+
+
+@main.command("switch-away")
+@click.argument("node")
+@click.option("--to", "home_agents", type=ADDRESS, multiple=True, help="This home agent; several in their order.")
+@control_socket
+def switch_away(node: str, home_agents: tuple[IPv6Address, ...], socket: Path) -> None:
+    """Have the mobile node called NODE go to another home agent (RFC 5142), before maintenance.
+
+    Without --to it goes to the next one that its configuration names. It needs IPsec, or it could not know who says so.
+    """
+    from home_agent.daemon import SWITCH_S
+    from monami6.client import Client  # the daemon needs none of it
+
+    addresses = [str(address) for address in home_agents]
+    Client(socket, "monami6-ha").ask("switch-away", SWITCH_S + 1, node=node, home_agents=addresses)
+    click.echo(f"{node} has gone")
 
 
 def _serve(path: Path) -> int:

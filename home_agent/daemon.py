@@ -3,6 +3,7 @@
 The only file that names them all.
 """
 
+import asyncio
 import os
 import socket
 import time
@@ -12,7 +13,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -32,6 +33,7 @@ from home_agent.core.events import (
     Send,
     SendIcmp,
     SettingsChanged,
+    SwitchRequested,
     Tell,
     Tick,
     UplinkChanged,
@@ -41,7 +43,7 @@ from home_agent.core.kernel import TABLE_NAME, associations, wanted_kernel
 from home_agent.core.report import status
 from home_agent.core.revocation import spell
 from home_agent.core.saved import SavedEntry, restore, save
-from home_agent.core.settings import Settings
+from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State, Uplink
 from mip6 import statefile
 from mip6.control import ControlError, Method
@@ -57,6 +59,10 @@ from mip6.wire.registry import RevocationTrigger
 
 if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
+
+
+SWITCH_S = 30.0
+"""How long somebody who sends a mobile node away may wait until it has gone."""
 
 
 class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
@@ -175,7 +181,11 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     # control socket
 
     def methods(self) -> Mapping[str, Method]:
-        return {"status": Method(self._status), "revoke": Method(self._revoke, changes=True)}
+        return {
+            "status": Method(self._status),
+            "revoke": Method(self._revoke, changes=True),
+            "switch-away": Method(self._switch_away, changes=True),
+        }
 
     async def _status(self, arguments: Mapping[str, Any]) -> object:
         if arguments:
@@ -195,14 +205,8 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         """End the bindings `bids` of the mobile node `node`, or all if there are none; `renew`: it shall register them
         anew. Answers when they are gone, with the status that the mobile node gave, null for none, and what that means.
         """
-        try:
-            wanted = msgspec.convert(arguments, _Revoke)
-        except msgspec.ValidationError as error:
-            raise ControlError("request", str(error)) from None
-        node = next((one for one in self.state.settings.node if one.name == wanted.node), None)
-        if node is None:
-            names = ", ".join(one.name for one in self.state.settings.node) or "none"
-            raise ControlError("no-such-node", f"no mobile node is called {wanted.node}; there are: {names}")
+        wanted = _convert(arguments, _Revoke)
+        node = self._node(wanted.node)
         home_address = node.home_address
         entry = self.state.cache.get(home_address)
         held = [bid for bid in entry.bindings if bid] if entry is not None else []
@@ -216,6 +220,33 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         revoked = self.state.revoked[home_address]
         return {"status": revoked.status, "text": spell(revoked)}
 
+    async def _switch_away(self, arguments: Mapping[str, Any]) -> object:
+        """Have the mobile node `node` go to one of the home agents `home_agents`, or to any other when there are none.
+        Answers when it has gone.
+        """
+        wanted = _convert(arguments, _SwitchAway)
+        node = self._node(wanted.node)
+        entry = self.state.cache.get(node.home_address)
+        if entry is None or not entry.bindings:
+            raise ControlError("no-such-binding", f"{node.name} is not here")
+        if not node.is_ipsec:
+            text = f"{node.name} could not know that it is us: it needs IPsec. `revoke` makes it leave, too"
+            raise ControlError("not-protected", text)
+        self.handle(SwitchRequested(node.home_address, wanted.home_agents))
+        try:
+            await asyncio.wait_for(self._until(lambda state: node.home_address not in state.switches), SWITCH_S)
+        except TimeoutError:
+            text = f"{node.name} has not gone within {SWITCH_S:g} s; it is told again until it has"
+            raise ControlError("timeout", text) from None
+        return {}
+
+    def _node(self, name: str) -> Node:
+        node = next((one for one in self.state.settings.node if one.name == name), None)
+        if node is None:
+            names = ", ".join(one.name for one in self.state.settings.node) or "none"
+            raise ControlError("no-such-node", f"no mobile node is called {name}; there are: {names}")
+        return node
+
 
 _RENEW = RevocationTrigger.POSSIBLE_OUT_OF_SYNC_BCE_STATE
 
@@ -226,6 +257,24 @@ class _Revoke(msgspec.Struct, forbid_unknown_fields=True):
     node: str
     bids: frozenset[int] = frozenset()
     renew: bool = False
+
+
+class _SwitchAway(msgspec.Struct, forbid_unknown_fields=True):
+    """Arguments of `switch-away`."""
+
+    node: str
+    home_agents: tuple[IPv6Address, ...] = ()
+
+
+_KindT = TypeVar("_KindT")
+
+
+def _convert(arguments: Mapping[str, Any], kind: type[_KindT]) -> _KindT:
+    """Raises ControlError."""
+    try:
+        return msgspec.convert(arguments, kind, dec_hook=lambda kind, text: kind(text))
+    except msgspec.ValidationError as error:
+        raise ControlError("request", str(error)) from None
 
 
 class _UplinkWatcher:

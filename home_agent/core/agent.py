@@ -24,6 +24,7 @@ from home_agent.core.events import (
     Send,
     SendIcmp,
     SettingsChanged,
+    SwitchRequested,
     Tell,
     Tick,
     UplinkChanged,
@@ -33,6 +34,8 @@ from home_agent.core.responder import respond
 from home_agent.core.revocation import Revocation, Revoked, bindings_of, indication, is_answer, spell, tried
 from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State
+from home_agent.core.switch import Switch, told
+from home_agent.core.switch import message as switch_message
 from mip6 import path_mtu
 from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive
@@ -78,9 +81,9 @@ def _reconfigure(state: State, settings: Settings) -> State:
 def deadline(state: State) -> float:
     """When `step` wants a Tick; infinity for never."""
     requests = [binding.refresh_request_at for entry in state.cache.values() for binding in entry.bindings.values()]
-    told = [revocation.due_at for revocation in state.revocations.values()]
+    telling = [one.due_at for one in state.revocations.values()] + [one.due_at for one in state.switches.values()]
     ends = cache_deadline(state.cache), due_at(state.tunnels), path_mtu.due_at(state.path_mtus)
-    return min([*ends, *requests, *told])
+    return min([*ends, *requests, *telling])
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
@@ -102,6 +105,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = _reconfigure(state, settings)
         case RevocationRequested(home_address, bids, trigger):
             state = _revoke(state, home_address, bids, trigger, now)
+        case SwitchRequested(home_address, home_agents):
+            state = replace(state, switches={**state.switches, home_address: Switch(home_agents, now)})
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -111,7 +116,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             assert_never(event)
     state, requests = _request_refresh(state, now)
     state, indications = _indicate(state, now)
-    return state, [*commands, *requests, *indications, *_notices(before, state)]
+    state, switches = _switch(state, now)
+    return state, [*commands, *requests, *indications, *switches, *_notices(before, state)]
 
 
 def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[State, list[Command]]:
@@ -135,6 +141,7 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
         _unix_ns(state, now),
         owner=owner,
         key_mobility=owner is not None and _can_move(state, owner),
+        is_to_leave=owner is not None and owner.home_address in state.switches,
     )
     state = replace(state, cache=answer.cache)
     if not answer.authentic:
@@ -284,6 +291,21 @@ def _indicate(state: State, now: float) -> tuple[State, list[Command]]:
             node, own = state.owners[home_address], state.settings.home_agent.address
             commands.append(Send(indication(again, entry, node, own)))
     return state, commands
+
+
+def _switch(state: State, now: float) -> tuple[State, list[Command]]:
+    """Tell mobile nodes to go, until they have gone."""
+    commands: list[Command] = []
+    left = {}
+    for home_address, switch in state.switches.items():
+        entry = state.cache.get(home_address)
+        if entry is None or not entry.bindings:
+            continue
+        if switch.due_at <= now:
+            switch = told(switch, now)
+            commands.append(Send(switch_message(switch, entry, state.settings.home_agent.address)))
+        left[home_address] = switch
+    return (replace(state, switches=left), commands) if left != state.switches else (state, [])
 
 
 def _notices(before: State, after: State) -> list[Command]:

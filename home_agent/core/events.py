@@ -57,6 +57,16 @@ class RevocationRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchRequested:
+    """The operator wants the mobile node with this home address to go to another home agent: to one of these, or
+    anywhere when there are none.
+    """
+
+    home_address: IPv6Address
+    home_agents: tuple[IPv6Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The operating system refused something, or, with no `why`, no longer does."""
 
@@ -77,7 +87,15 @@ class Tick:
 
 
 Event: TypeAlias = (
-    PacketReceived | IcmpReceived | UplinkChanged | IkeLooked | RevocationRequested | Refused | SettingsChanged | Tick
+    PacketReceived
+    | IcmpReceived
+    | UplinkChanged
+    | IkeLooked
+    | RevocationRequested
+    | SwitchRequested
+    | Refused
+    | SettingsChanged
+    | Tick
 )
 
 

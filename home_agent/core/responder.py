@@ -57,6 +57,8 @@ class _Update:
     """The one to put into the answer: the update's own, unless it was refused for it."""
     key_mobility: bool = False
     """Whether there is an IKE SA, and we can move it."""
+    is_to_leave: bool = False
+    """Whether the mobile node has been told to go to another home agent."""
 
 
 def respond(
@@ -70,9 +72,11 @@ def respond(
     *,
     owner: Node | None,
     key_mobility: bool,
+    is_to_leave: bool = False,
 ) -> Answer:
     """Take a Binding Update. `nodes`: by identity. `packet.home_address`: from the Home Address option. `unix_ns`: the
     time of day, for timestamps. `owner`: of the home address. `key_mobility`: it has an IKE SA that we can move.
+    `is_to_leave`: it has been told to go to another home agent.
     """
     home_address = packet.home_address or packet.source
     if not is_routable(packet.source):
@@ -82,7 +86,7 @@ def respond(
     if owner is not None and owner.is_ipsec:
         if not packet.protected:
             return Answer(cache, reason="not protected by IPsec")
-        update = _Update(packet, message, owner, settings, None, key_mobility=key_mobility)
+        update = _Update(packet, message, owner, settings, None, key_mobility=key_mobility, is_to_leave=is_to_leave)
         return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
     identifier, secret = _first(message, MobileNodeIdentifier), _first(message, MessageAuthentication)
     if identifier is None or secret is None:
@@ -122,6 +126,8 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
         if entry is not None and entry.bindings:
             return _refuse(cache, update, Status.REGISTRATION_TYPE_CHANGE_DISALLOWED)
         return Answer(cache, reason="not a home registration")
+    if update.is_to_leave and message.lifetime:
+        return _refuse(cache, update, Status.ADMINISTRATIVELY_PROHIBITED)
     held = entry.bindings if entry is not None else {}
     outcome = change(held, message, packet_source=update.packet.source, settings=update.settings, now=now)
     if isinstance(outcome, Status):

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from home_agent.core.cache import Cache
 from home_agent.core.revocation import Revocation, Revoked
 from home_agent.core.settings import Node, Settings
+from home_agent.core.switch import Switch
 from mip6.ike_sas import IkeSa
 from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
@@ -47,6 +48,8 @@ class State:
     """Under way, by home address."""
     revoked: Mapping[IPv6Address, Revoked] = field(default_factory=dict)
     """How the last one ended, by home address."""
+    switches: Mapping[IPv6Address, Switch] = field(default_factory=dict)
+    """Mobile nodes that are to go to another home agent, by home address."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

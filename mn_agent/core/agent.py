@@ -18,7 +18,12 @@ from mip6.relay import read_too_big
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
-from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest, BindingRevocationIndication
+from mip6.wire.messages import (
+    BindingAcknowledgement,
+    BindingRefreshRequest,
+    BindingRevocationIndication,
+    HomeAgentSwitch,
+)
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
 from mn_agent.core import bindings, flow_bindings, home_agents, ike, policy, probing, registration, revocation
@@ -62,7 +67,7 @@ from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy import Pins
 from mn_agent.core.preference import priorities
 from mn_agent.core.settings import Security, Settings
-from mn_agent.core.state import Saved, SavedBinding, SavedFlow, State
+from mn_agent.core.state import Going, Saved, SavedBinding, SavedFlow, State
 
 UNHEARD = 5
 """Updates of each kind without an answer, before the IKE SA is made anew: half a minute. Protected payload stops for
@@ -197,9 +202,7 @@ def _sends_at(state: State, now: float) -> float:
 
 def is_finished(state: State) -> bool:
     """After StopRequested: whether the home agent holds nothing of ours any more, or cannot be told."""
-    wanted = any(entry.wanted for entry in state.registration.entries.values())
-    claimed = any(entry.claimed_until_at for entry in state.registration.entries.values())
-    return state.registration.leaving and not (wanted and claimed)
+    return bindings.has_left(state.registration)
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
@@ -327,8 +330,10 @@ def _probe(state: State, now: float) -> tuple[State, list[Command]]:
 
 def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
     """The next one knows nothing of us yet; what the old one knows ends there with its lifetime."""
-    known, home = state.registration, home_agents.following(state.settings.home)
+    known, going = state.registration, state.going
+    home = home_agents.following(state.settings.home, going.home_agents if going is not None else ())
     why = "does not serve us" if known.refusal is not None else "does not answer"
+    why = "sends us away" if going is not None else why
     text = f"{state.settings.home.agent} {why}: {home.agent} is asked from now on"
     fresh = Registration(
         sequence=known.sequence,
@@ -344,6 +349,7 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
         path_mtus={},
         probing=probing.Probing(sequence=state.probing.sequence),
         revoked=None,
+        going=None,
         home_agent_since_at=now,
         home_agents_tried=state.home_agents_tried + 1,
     )
@@ -540,7 +546,22 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
                 return _ignore(state, outcome.value, None, now)
             registered, revoked, answer = outcome
             return replace(state, registration=registered, revoked=revoked), [Send(answer)]
+        case HomeAgentSwitch(listed):
+            return _go(state, packet, listed, now)
     return _ignore(state, f"{type(message).__name__} is not expected", None, now)
+
+
+def _go(state: State, packet: Packet, listed: tuple[IPv6Address, ...], now: float) -> tuple[State, list[Command]]:
+    """Leave this home agent for another one: that we deregister is the answer to it (RFC 5142 section 6)."""
+    own, others = state.settings.home.agent, state.settings.home.alternatives
+    if packet.home_address is None or not packet.protected:
+        return _ignore(state, "home agent switch not protected by IPsec", None, now)
+    if not ({*listed, *others} - {own}):
+        return _ignore(state, "home agent switch to nowhere", None, now)
+    if state.registration.leaving:
+        return state, []
+    going = Going(tuple(one for one in listed if one != own), now + home_agents.GOING_S)
+    return replace(state, going=going, registration=bindings.leave(state.registration)), []
 
 
 def _ignore(state: State, reason: str, reply: Packet | IcmpError | None, now: float) -> tuple[State, list[Command]]:

@@ -285,6 +285,13 @@ def leave(registration: Registration) -> Registration:
     return replace(registration, leaving=True, unanswered=(), attempts={})
 
 
+def has_left(registration: Registration) -> bool:
+    """Whether the home agent holds nothing of ours any more, or cannot be told, since `leave`."""
+    wanted = any(entry.wanted for entry in registration.entries.values())
+    claimed = any(entry.claimed_until_at for entry in registration.entries.values())
+    return registration.leaving and not (wanted and claimed)
+
+
 def expire(registration: Registration, now: float) -> Registration:
     """Drop what has run out (RFC 6275 section 11.1)."""
     if ends_at(registration) > now:

@@ -4,9 +4,12 @@ They stand in a ring that begins with the one in use. Nobody goes back to the on
 traffic would be lost for nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from ipaddress import IPv6Address
 from math import inf
 
+from mn_agent.core.bindings import has_left
 from mn_agent.core.settings import Home, Security
 from mn_agent.core.state import State
 
@@ -14,14 +17,16 @@ SILENCE_S = 3.0
 """How long a home agent may say nothing to what it has to answer."""
 LONGEST_S = 64.0
 """When none answers the pauses get longer: twice as long after each, but no longer than that."""
+GOING_S = 2.0
+"""How long one that sent us away may take to confirm that we left."""
 QUESTIONS = 3
 """So much it has to leave unanswered: a single one may get lost."""
 
 
-def following(home: Home) -> Home:
-    """With the next home agent in use."""
-    first, *others = home.alternatives
-    return replace(home, agent=first, alternatives=(*others, home.agent))
+def following(home: Home, listed: Sequence[IPv6Address] = ()) -> Home:
+    """With the first of these in use, or else the next that is known; the others wait behind it."""
+    first, *others = dict.fromkeys((*listed, *home.alternatives, home.agent))
+    return replace(home, agent=first, alternatives=tuple(others))
 
 
 def with_agent(home: Home, agent: object) -> Home:
@@ -35,6 +40,8 @@ def with_agent(home: Home, agent: object) -> Home:
 
 def leave_at(state: State) -> float:
     """When to go on to the next home agent; infinity as long as there is no reason."""
+    if state.going is not None:
+        return -inf if has_left(state.registration) else state.going.until_at
     if not state.settings.home.alternatives or state.registration.leaving:
         return inf
     unserved_at = _unserved_at(state)

@@ -20,6 +20,14 @@ from mn_agent.core.settings import Security, Settings
 
 
 @dataclass(frozen=True, slots=True)
+class Going:
+    """The home agent sent us away, to one of these; it may confirm until then that we left."""
+
+    home_agents: tuple[IPv6Address, ...]
+    until_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The agent's state. Maps are by binding identifier unless they say otherwise."""
 
@@ -49,6 +57,7 @@ class State:
     revoked: Revoked | None = None
     home_agent_since_at: float = -inf
     """Since when this home agent is in use."""
+    going: Going | None = None
     home_agents_tried: int = 0
     """In a row, that have not served us."""
     troubles: Mapping[str, str] = field(default_factory=dict)

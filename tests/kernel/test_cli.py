@@ -199,11 +199,24 @@ def test_links_are_completed_by_bash(lab: Lab) -> None:
     assert done.stdout == "wifi\n"
 
 
+def home_agent(lab: Lab, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `monami6-ha` at the home agent."""
+    whole = [sys.executable, "-m", "home_agent", command, "--socket", str(lab.home_agent.path), *arguments]
+    return subprocess.run(lab.command("ha", *whole), capture_output=True, text=True, check=False)
+
+
+def test_a_mobile_node_without_ipsec_cannot_be_sent_away(lab: Lab) -> None:
+    (name,) = [node["name"] for node in lab.home_agent.status()["nodes"]]
+    done = home_agent(lab, "switch-away", name, "--to", "2001:db8:aa::7")
+    assert done.returncode == 1
+    assert "it needs IPsec" in done.stderr
+    assert home_agent(lab, "switch-away", "somebody").returncode == 10
+
+
 @pytest.mark.req("BRI-04", "BRI-05")
 def test_the_operator_ends_bindings(lab: Lab) -> None:
     def revoke(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "home_agent", "revoke", "--socket", str(lab.home_agent.path), *arguments]
-        return subprocess.run(lab.command("ha", *command), capture_output=True, text=True, check=False)
+        return home_agent(lab, "revoke", *arguments)
 
     def since() -> dict[int, float]:
         (node,) = lab.home_agent.status()["nodes"]
@@ -235,8 +248,7 @@ def test_the_operator_ends_bindings(lab: Lab) -> None:
 
 
 def test_the_home_agent_shows_its_nodes(lab: Lab) -> None:
-    command = [sys.executable, "-m", "home_agent", "status", "--socket", str(lab.home_agent.path)]
-    done = subprocess.run(lab.command("ha", *command), capture_output=True, text=True, check=True)
+    done = home_agent(lab, "status")
     assert f"Home agent {HOME_AGENT_ADDRESS} on eth0" in done.stdout
     addresses = [link["care_of_address"] for link in lab.agent.status()["links"]]
     for bid, address in enumerate(addresses, 1):

@@ -6,14 +6,18 @@ from itertools import pairwise
 
 import pytest
 
-from home_agent.core.events import RevocationRequested
+from home_agent.core.events import RevocationRequested, SwitchRequested
 from home_agent.core.settings import Settings as HomeAgentSettings
+from mip6.wire.checksum import with_checksum
+from mip6.wire.extension import Packet
+from mip6.wire.messages import BindingAcknowledgement, HomeAgentSwitch, encode
 from mip6.wire.registry import RevocationTrigger, Status
 from mn_agent.core import agent
 from mn_agent.core.commands import EstablishIke
-from mn_agent.core.events import IkeLooked, IkeTried
-from mn_agent.core.home_agents import LONGEST_S, SILENCE_S
+from mn_agent.core.events import IkeLooked, IkeTried, PacketReceived
+from mn_agent.core.home_agents import GOING_S, LONGEST_S, SILENCE_S
 from mn_agent.core.settings import ProbingSettings
+from tests.story import test_ipsec
 from tests.story.test_ikev2 import SETTINGS
 from tests.story.test_refusals import always
 from tests.story.world import (
@@ -192,3 +196,110 @@ def test_one_that_is_about_to_stop_asks_nobody() -> None:
     world.mn = replace(world.mn, registration=replace(world.mn.registration, leaving=True))
     world.run(60)
     assert in_use(world) == AGENT
+
+
+# sent away
+
+
+def start_protected(*alternatives: IPv6Address) -> World:
+    settings = replace(test_ipsec.SETTINGS, home=replace(test_ipsec.SETTINGS.home, alternatives=alternatives))
+    others = tuple(_at(test_ipsec.home_agent(), address) for address in (SECOND, THIRD))
+    world = World(three_links(), settings=settings, home_agent=test_ipsec.home_agent(), others=others)
+    return world.start().run(5)
+
+
+def _at(settings: HomeAgentSettings, address: IPv6Address) -> HomeAgentSettings:
+    return replace(settings, home_agent=replace(settings.home_agent, address=address))
+
+
+def switches(world: World) -> list[float]:
+    return [sent.at for sent in world.answers if isinstance(sent.message, HomeAgentSwitch)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "known", "chosen"),
+    [((), (SECOND,), SECOND), ((THIRD,), (SECOND,), THIRD), ((AGENT, THIRD), (), THIRD), ((THIRD, SECOND), (), THIRD)],
+)
+@pytest.mark.req("HAS-01", "HAS-02", "HAS-03", "MH-13")
+def test_sent_away_it_deregisters_and_goes_where_it_is_told(
+    listed: tuple[IPv6Address, ...], known: tuple[IPv6Address, ...], chosen: IPv6Address
+) -> None:
+    world = start_protected(*known)
+    stream = world.stream(2, every_s=0.01)
+    world.home_agent_hears(SwitchRequested(HOME, listed))
+    world.run(3)
+    assert in_use(world) == chosen
+    assert set(world.bindings()) == {1, 2, 3}
+    assert world.ha.cache[HOME].bindings == {}
+    assert (world.ha.switches, len(switches(world))) == ({}, 1)
+    assert max(stream.lost) <= 15
+    assert world.notices.count(f"{AGENT} sends us away: {chosen} is asked from now on") == 1
+    assert {AGENT, *listed, *known} == {chosen, *world.mn.settings.home.alternatives}
+
+
+@pytest.mark.req("HAS-03")
+def test_one_that_does_not_hear_is_told_again_and_gets_no_extension() -> None:
+    world = start_protected(SECOND)
+    held = world.ha.cache[HOME].bindings
+    for link in world.links.values():
+        link.blackhole = True
+    at = world.now
+    world.home_agent_hears(SwitchRequested(HOME, (SECOND,)))
+    world.run(60)
+    assert [moment - at for moment in switches(world)] == pytest.approx([0, 5, 15, 35, 55])
+    for link in world.links.values():
+        link.blackhole = False
+    world.switch("lte")  # an update, as it does not know
+    world.run(1)
+    answers = [sent.message for sent in world.answers if isinstance(sent.message, BindingAcknowledgement)]
+    assert answers[-1].status == Status.ADMINISTRATIVELY_PROHIBITED
+    assert world.ha.cache[HOME].bindings == held
+    world.run(20)
+    assert in_use(world) == SECOND
+    assert world.ha.switches == {}
+
+
+def test_what_has_ended_need_not_be_sent_away() -> None:
+    world = start_protected(SECOND)
+    world.home_agent_hears(SwitchRequested(HOME + 5, ()))
+    assert (world.ha.switches, switches(world)) == ({}, [])
+
+
+def test_an_old_home_agent_that_does_not_confirm_is_left_all_the_same() -> None:
+    world = start_protected(SECOND)
+    world.home_agent_hears(SwitchRequested(HOME, ()))
+    world.run(0.005)
+    world.run(0.01)
+    world.silent.add(AGENT)
+    world.run(GOING_S - 0.1)
+    assert in_use(world) == AGENT
+    world.run(3)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == {1, 2, 3}
+
+
+@pytest.mark.req("HAS-02")
+def test_only_ipsec_may_bring_it_and_there_must_be_somewhere_to_go() -> None:
+    care_of = three_links()["ethernet"].address
+    data = with_checksum(encode(HomeAgentSwitch((SECOND,))), AGENT, HOME)
+    for world in (start(), start_protected(SECOND)):
+        world.mobile_node(PacketReceived(Packet(AGENT, care_of, HOME, data)))
+        assert "home agent switch not protected by IPsec" in world.mn.ignored or (
+            "not protected by IPsec" in world.mn.ignored
+        )
+        assert world.mn.going is None
+    world = start_protected()
+    world.home_agent_hears(SwitchRequested(HOME, (AGENT,)))
+    world.run(1)
+    assert world.mn.ignored == {"home agent switch to nowhere": 1}
+    assert set(world.bindings()) == {1, 2, 3}
+
+
+def test_while_it_leaves_it_is_told_once() -> None:
+    world = start_protected(SECOND)
+    for link in world.links.values():
+        link.duplicate = 1.0
+    world.home_agent_hears(SwitchRequested(HOME, ()))
+    world.run(3)
+    assert in_use(world) == SECOND
+    assert world.mn.home_agents_tried == 0
