@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from mn_agent.core.devices import Device, Devices
+from mn_agent.system import bus as system_bus
 from mn_agent.system import networkmanager
 from mn_agent.system.networkmanager import NetworkManager
 from tests.unit.mn_agent.system.bus import (
@@ -135,9 +136,9 @@ def others_s() -> float:
 
 @pytest.fixture(autouse=True)
 def _short_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(networkmanager, "ANSWER_S", 0.5)
-    monkeypatch.setattr(networkmanager, "RETRY_S", 0.01)
-    monkeypatch.setattr(networkmanager, "LONGEST_RETRY_S", 0.02)
+    monkeypatch.setattr(system_bus, "ANSWER_S", 0.5)
+    monkeypatch.setattr(system_bus, "RETRY_S", 0.01)
+    monkeypatch.setattr(system_bus, "LONGEST_RETRY_S", 0.02)
     monkeypatch.setattr(networkmanager, "PAUSE_S", 0.01)
     monkeypatch.setattr(networkmanager, "FORGET_S", 0.2)
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'bus'}")

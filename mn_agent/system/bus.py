@@ -1,0 +1,225 @@
+"""The D-Bus system bus: a connection that may be slow, mad or gone, and keeps nobody waiting.
+
+The package `dbus-fast` turns messages into octets and back, and owns the socket. It sends nothing but what is asked for
+here, and somebody hears of every future of its that fails: a failure that nobody hears of ends the daemon.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Never, TypeVar
+
+from dbus_fast import BusType, Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
+
+ANSWER_S = 5.0
+"""Patience with the bus, and with what is asked over it."""
+RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+"""How long after the bus went away it is looked for again, and then twice as long each time."""
+
+BUS, BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+"""The bus itself, as somebody to talk to."""
+PROPERTIES = "org.freedesktop.DBus.Properties"
+ERROR = "org.freedesktop.DBus.Error."
+
+_THE_BUS = "the D-Bus system bus"
+_AWAY = {f"{ERROR}{name}" for name in ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected")}
+_DENIED = f"{ERROR}AccessDenied"
+
+# A bus that makes no sense is told as a trouble, once: no traceback for each message
+logging.getLogger("dbus_fast").setLevel(logging.CRITICAL)
+
+_ResultT = TypeVar("_ResultT")
+
+
+class AwayError(Exception):
+    """The bus, or who is asked over it, is not there: nothing is wrong with that."""
+
+
+class BusError(Exception):
+    """The bus, or who is asked over it, says nothing or nonsense."""
+
+
+class Bus:
+    """A connection to the bus, which may be anything. Only errors of this module come out of it."""
+
+    def __init__(self, bus: MessageBus, hear: Callable[[Message | None], None]) -> None:
+        """`hear` hears signals, and None when the connection is lost."""
+        self._bus = bus
+        self._hear = hear
+        self._serve: Callable[[Message], None] | None = None
+        self._waiting: dict[int, asyncio.Future[Message | None]] = {}
+        """For answers, by serial number; None: none will come."""
+        self._end = spawn(self._watch())
+        bus.add_message_handler(self._receive)
+
+    def close(self) -> None:
+        self._bus.disconnect()
+
+    def insist(self) -> None:
+        """Raise AwayError, or BusError, when the connection is lost."""
+        if self._end.done():
+            raise self._end.result()
+
+    def serve(self, answer: Callable[[Message], None]) -> None:
+        """Hear calls, too: each wants an answer."""
+        self._serve = answer
+
+    async def send(self, message: Message) -> None:
+        """An answer, or a signal."""
+        self.insist()
+        with _library():
+            await self._send(message)
+
+    async def listen(self, *rules: str) -> None:
+        """Hear the signals that match these."""
+        async with patience(_THE_BUS):
+            for rule in rules:
+                await self.call(BUS, BUS_PATH, BUS, "AddMatch", "s", rule)
+
+    async def call(
+        self, destination: str, path: str, interface: str, member: str, signature: str, *arguments: object
+    ) -> Message | None:
+        """The answer; None when there is nobody of that path who could give one."""
+        self.insist()
+        serial = self._bus.next_serial()
+        waiting: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        self._waiting[serial] = waiting
+        try:
+            with _library():
+                message = Message(
+                    destination=destination,
+                    path=path,
+                    interface=interface,
+                    member=member,
+                    flags=MessageFlag.NO_AUTOSTART,  # whether others run is not for us to decide
+                    signature=signature,
+                    body=list(arguments),
+                    serial=serial,
+                )
+                await self._send(message)
+            reply = await waiting
+        except AwayError:
+            reply = None
+        finally:
+            del self._waiting[serial]
+        if reply is None:
+            raise await self._end
+        if reply.message_type is not MessageType.ERROR:
+            return reply
+        if reply.error_name in _AWAY:
+            raise AwayError
+        if reply.error_name == _DENIED:
+            raise BusError(f"the bus does not let us ask {destination}: {' '.join(map(str, reply.body))}")
+        return None
+
+    async def _send(self, message: Message) -> None:
+        if not self._bus.connected:
+            raise ConnectionResetError
+        try:
+            await self._bus.send(message)
+        except OSError:
+            # It forgets the future of what fails at once, and nobody else can hear of that failure
+            writer = self._bus._writer
+            if writer is not None and writer.fut is not None and writer.fut.done():
+                writer.fut.exception()
+            raise
+
+    def _receive(self, message: Message) -> bool:
+        """Whether nothing more is to be done about it: the library would answer calls, and that is not its business."""
+        match message.message_type:
+            case MessageType.SIGNAL:
+                self._hear(message)
+            case MessageType.METHOD_CALL if self._serve is not None:
+                self._serve(message)
+            case MessageType.METHOD_RETURN | MessageType.ERROR:
+                waiting = self._waiting.get(message.reply_serial)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
+        return True
+
+    async def _watch(self) -> Exception:
+        """Why it is lost, when it is."""
+        why: Exception = AwayError()
+        try:
+            with _library():
+                await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        except (AwayError, BusError) as error:
+            why = error
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(None)
+        self._hear(None)
+        return why
+
+
+@asynccontextmanager
+async def connection(hear: Callable[[Message | None], None]) -> AsyncIterator[Bus]:
+    """To the system bus. Raises AwayError or BusError."""
+    async with patience(_THE_BUS):
+        with _library():
+            bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    found = Bus(bus, hear)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+async def stay(
+    use: Callable[[Bus], Awaitable[Never]],
+    hear: Callable[[Message | None], None],
+    lose: Callable[[str | None], None],
+    sooner: asyncio.Event,
+) -> Never:
+    """Use a connection as long as it holds, and another when it is lost. `lose` hears why, or None when nothing is wrong
+    but that nobody is there; `sooner` ends the pause before the next.
+    """
+    pause_s = RETRY_S
+    while True:
+        try:
+            async with connection(hear) as bus:
+                pause_s = RETRY_S
+                await use(bus)
+        except AwayError:
+            lose(None)
+        except BusError as error:
+            lose(str(error))
+        sooner.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(sooner.wait(), pause_s)
+        pause_s = min(2 * pause_s, LONGEST_RETRY_S)
+
+
+@asynccontextmanager
+async def patience(whose: str) -> AsyncIterator[None]:
+    """Raises BusError when it takes longer than `ANSWER_S`."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            yield
+    except TimeoutError:
+        raise BusError(f"{whose} has not answered for {ANSWER_S:g} s") from None
+
+
+@contextmanager
+def _library() -> Iterator[None]:
+    """What comes from a bus that speaks no D-Bus can make it raise anything."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise AwayError from error
+    except Exception as error:
+        raise BusError(f"what {_THE_BUS} says makes no sense: {error or type(error).__name__}") from error
+
+
+def spawn(work: Coroutine[Any, Any, _ResultT]) -> asyncio.Task[_ResultT]:
+    """Work of its own, whose failure ends the daemon."""
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(_done)
+    return task
+
+
+def _done(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error  # a bug of our own: the loop's exception handler ends the daemon
