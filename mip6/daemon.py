@@ -33,6 +33,7 @@ from mip6.ipsec import Association, Side, sending_state
 from mip6.kernel import Kernel
 from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
 from mip6.linux.reconciler import Reconciler
+from mip6.linux.timer import Timer
 from mip6.occurrences import LEVELS, Occurrence
 from mip6.reception import IcmpError
 from mip6.service_manager import ServiceManager
@@ -47,6 +48,8 @@ RETRY_S = 1.0
 """How long after the operating system refused something it is asked again."""
 LEAVE_S = 1.0
 """How long an orderly stop may take."""
+SLEPT_S = 1.0
+"""The machine has slept when the clock that counts sleep is so far ahead of the other one: reading both takes time."""
 
 StateT = TypeVar("StateT")
 EventT = TypeVar("EventT")
@@ -57,6 +60,11 @@ SettingsT = TypeVar("SettingsT")
 def boottime() -> float:
     """The clock of all protocol time: it never jumps, and counts sleep."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def asleep_s() -> float:
+    """How long the machine has slept since it was started."""
+    return boottime() - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
@@ -90,7 +98,8 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         self._reconciler: Reconciler | None = None
         self._mobility: MobilitySocket | None = None
         self.icmp: IcmpSocket | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer()
+        self._asleep_s = asleep_s()
         self._retry: asyncio.TimerHandle | None = None
         self._troubles: dict[str, str] = {}
         self._waiting: dict[asyncio.Future[None], Callable[[StateT], bool]] = {}
@@ -171,6 +180,9 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         anything half done.
         """
 
+    def resumed(self) -> None:
+        """The machine has slept."""
+
     async def leave(self) -> None:
         """Before an orderly stop."""
 
@@ -187,6 +199,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             loop.add_signal_handler(number, partial(self._stop, undo=True))
         loop.add_signal_handler(signal.SIGUSR1, partial(self._stop, undo=False))
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self.watch(self._timer.fileno(), self._wake)
         await self.control.start()
         try:
             self._open_all()
@@ -211,6 +224,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
 
     def handle(self, event: EventT) -> None:
         """Take one event, in the one order."""
+        self.heed_sleep()
         now = boottime()
         commands = self.step(event, now)
         aspects = self.aspects()
@@ -239,6 +253,12 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         for future, is_met in list(self._waiting.items()):
             if not future.done() and is_met(self.state):
                 future.set_result(None)
+
+    def heed_sleep(self) -> None:
+        """If the machine has slept, and nobody has said so yet, see to that first."""
+        before_s, self._asleep_s = self._asleep_s, asleep_s()
+        if self._asleep_s - before_s > SLEPT_S:
+            self.resumed()
 
     def send(self, packet: Packet) -> None:
         """Send a mobility message; a refusal of the operating system becomes an event."""
@@ -414,15 +434,16 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             self._save()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = boottime()
-        at = self.deadline(now)
-        if isinf(at):
+        at = self.deadline(boottime())
+        if isinf(at) and at > 0:
+            self._timer.stop()
             self.trouble("sending", None)  # nothing is left to send
         else:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), lambda: self.handle(self.tick()))
+            self._timer.set(at)
+
+    def _wake(self) -> None:
+        if self._timer.take():
+            self.handle(self.tick())
 
     def _withdraw(self) -> None:
         """Take everything of ours out of the kernel."""

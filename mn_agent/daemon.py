@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from ipaddress import IPv6Address
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -58,6 +59,7 @@ from mn_agent.core.events import (
     PacketReceived,
     PolicyChosen,
     Refused,
+    Resumed,
     SettingsChanged,
     StopRequested,
     Subject,
@@ -81,6 +83,7 @@ from mn_agent.system.watcher import Watcher
 
 if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
+    from mn_agent.system.logind import Logind
     from mn_agent.system.networkmanager import NetworkManager
 
 
@@ -94,6 +97,8 @@ LEAVE_S = 3.0
 """The same for NetworkManager, which takes a link down when that is over."""
 UNKNOWN_RTT_S = 0.2
 """Reckoned with while a path's is not known."""
+SAME_SLEEP_S = 10.0
+"""The clocks tell that the machine has slept, and logind a moment later."""
 
 
 class AgentDaemon(Daemon[Settings, State, Event, Command]):
@@ -117,6 +122,8 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         self._watcher: Watcher | None = None
         self._charon: Charon | None = None
         self._network_manager: NetworkManager | None = None
+        self._logind: Logind | None = None
+        self._resumed_at = -inf
         self._identifier = secrets.randbelow(0x10000)
         self._counted: Mapping[str, Counter] = {}
 
@@ -236,7 +243,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             snapshot = watcher.look()
             self._watcher = watcher
             self._open_charon()
-            self._open_network_manager()
+            self._open_bus()
             self.watch(watcher.fileno(), self._look)
             self.handle(InterfacesChanged(snapshot))
             self._look_for_cgroups()
@@ -249,14 +256,27 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
             self._charon.start()
 
-    def _open_network_manager(self) -> None:
+    def _open_bus(self) -> None:
         try:
-            from mn_agent.system.networkmanager import NetworkManager  # it needs a package that others do without
+            from mn_agent.system.logind import Logind  # they need a package that others do without
+            from mn_agent.system.networkmanager import NetworkManager
         except ModuleNotFoundError as error:
-            self.log.info("NetworkManager is not followed: %s", error)
+            self.log.info("D-Bus is not used: %s", error)
             return
         self._network_manager = NetworkManager(self._devices_changed, lambda why: self.trouble("NetworkManager", why))
         self._network_manager.start()
+        self._logind = Logind(self._logind_tells)
+        self._logind.start()
+
+    def _logind_tells(self) -> None:
+        self.heed_sleep()
+        if boottime() > self._resumed_at + SAME_SLEEP_S:
+            self.resumed()
+
+    def resumed(self) -> None:
+        if self._watcher is not None:
+            self._resumed_at = boottime()
+            self.handle(Resumed(self._watcher.look()))
 
     def _devices_changed(self, devices: Devices) -> None:
         self.handle(DevicesChanged(devices))

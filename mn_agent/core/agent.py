@@ -52,7 +52,9 @@ from mn_agent.core.events import (
     InterfacesChanged,
     PacketReceived,
     PolicyChosen,
+    RefreshRequested,
     Refused,
+    Resumed,
     SettingsChanged,
     StopRequested,
     Subject,
@@ -236,6 +238,11 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
         case SettingsChanged(settings):
             state = replace(state, settings=replace(settings, home=state.settings.home))
+        case RefreshRequested(snapshot):
+            state = _start_anew(replace(state, interfaces=snapshot), now)
+        case Resumed(snapshot):
+            state = _start_anew(replace(state, interfaces=snapshot), now)
+            commands.append(Tell(Notice(NoticeKind.RESUMED, "the machine has slept")))
         case StopRequested():
             state = replace(state, registration=bindings.leave(state.registration))
         case Tick():
@@ -296,6 +303,16 @@ def _look(state: State, now: float) -> State:
     free = [slot for slot in range(SLOTS) if slot not in slots.values()]
     slots |= dict(zip((bid for bid in links if bid not in slots), free, strict=False))
     return replace(state, links=MappingProxyType(links), links_since=since, bids=bids, slots=slots)
+
+
+def _start_anew(state: State, now: float) -> State:
+    """Believe nothing that is known of the home agent and the paths to it, and find out at once."""
+    return replace(
+        _look(state, now),
+        registration=bindings.start_anew(state.registration, now),
+        ike=ike.start_anew(state.ike),
+        probing=probing.start_anew(state.probing),
+    )
 
 
 def _pin(state: State, link: str | None, subject: Subject, flow: str) -> State:

@@ -347,6 +347,16 @@ def refresh(registration: Registration, bids: Collection[int], now: float) -> Re
     return replace(registration, entries=entries)
 
 
+def start_anew(registration: Registration, now: float) -> Registration:
+    """Tell the home agent everything now, also what it refused: nobody knows what has become of it meanwhile. What was
+    tried in vain is no reason to wait. The rate limit stays, and what it has not answered stays in doubt.
+    """
+    refreshed = refresh(registration, (), now)
+    entries = {bid: replace(entry, refusal=None) for bid, entry in refreshed.entries.items()}
+    flows = flow_bindings.expire(registration.flows, inf)
+    return enter(replace(refreshed, entries=entries, flows=flows, refusal=None, attempts={}, endpoint=None), now)
+
+
 def carrying(registration: Registration) -> list[Entry]:
     """Entries over which traffic may flow as far as the home agent is concerned: it accepts packets from them. One with
     a single binding accepts the new care-of address as soon as it has the update, which left before.

@@ -124,6 +124,20 @@ class SettingsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The machine has slept. `snapshot`: the interfaces since."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRequested:
+    """Somebody wants everything told to the home agent anew. `snapshot`: the interfaces as they are."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """Deregister, then stop."""
 
@@ -142,5 +156,7 @@ Event: TypeAlias = (
     | IkeTried
     | Refused
     | SettingsChanged
+    | Resumed
+    | RefreshRequested
     | StopRequested
 )

@@ -121,6 +121,11 @@ def looked(ike: Ike, association: Association, sas: Iterable[IkeSa] | None, nego
     return replace(seen, since_at=since_at, tries=0, asked_from=None, tunnel_tries=tries)
 
 
+def start_anew(ike: Ike) -> Ike:
+    """What was tried in vain is no reason to wait."""
+    return replace(ike, asked_from=None, tries=0, unheard=0, tunnel_tries={})
+
+
 def adopt(ike: Ike, now: float) -> Ike:
     """Send with new keys whose time has come."""
     adopted = tunnels.adopt(ike.tunnels, now)

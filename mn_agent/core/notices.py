@@ -18,6 +18,7 @@ class NoticeKind(Enum):
     IKE = "ike"
     POLICY = "policy"
     HOME_AGENT = "home-agent"
+    RESUMED = "resumed"
     REFUSED = "refused"
     SERVED_AGAIN = "served-again"
     SINGLE_CARE_OF_ADDRESS = "single-care-of-address"

@@ -148,6 +148,14 @@ def heard(probing: Probing, care_of: IPv6Address, now: float) -> Probing:
     return replace(probing, paths=paths)
 
 
+def start_anew(probing: Probing) -> Probing:
+    """Ask every path at once. What was asked before tells nothing any more; a dead path stays dead until it answers."""
+    paths = {
+        bid: replace(path, waiting={}, sent_at=-inf, unproved=0, asked_at=inf) for bid, path in probing.paths.items()
+    }
+    return replace(probing, paths=paths, look_at=-inf)
+
+
 def _proved(path: Path, now: float) -> Path:
     if path.dead:
         path = replace(path, results=(), waiting={})

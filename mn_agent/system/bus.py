@@ -23,7 +23,8 @@ BUS, BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 ERROR = "org.freedesktop.DBus.Error."
 
-_THE_BUS = "the D-Bus system bus"
+THE_BUS = "the D-Bus system bus"
+"""How people hear of it."""
 _AWAY = {f"{ERROR}{name}" for name in ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected")}
 _DENIED = f"{ERROR}AccessDenied"
 
@@ -74,7 +75,7 @@ class Bus:
 
     async def listen(self, *rules: str) -> None:
         """Hear the signals that match these."""
-        async with patience(_THE_BUS):
+        async with patience(THE_BUS):
             for rule in rules:
                 await self.call(BUS, BUS_PATH, BUS, "AddMatch", "s", rule)
 
@@ -157,7 +158,7 @@ class Bus:
 @asynccontextmanager
 async def connection(hear: Callable[[Message | None], None]) -> AsyncIterator[Bus]:
     """To the system bus. Raises AwayError or BusError."""
-    async with patience(_THE_BUS):
+    async with patience(THE_BUS):
         with _library():
             bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
     found = Bus(bus, hear)
@@ -173,8 +174,8 @@ async def stay(
     lose: Callable[[str | None], None],
     sooner: asyncio.Event,
 ) -> Never:
-    """Use a connection as long as it holds, and another when it is lost. `lose` hears why, or None when nothing is wrong
-    but that nobody is there; `sooner` ends the pause before the next.
+    """Use a connection as long as it holds, and another when it is lost. `lose` hears why, None when it is only that
+    nobody is there; `sooner` ends the pause before the next.
     """
     pause_s = RETRY_S
     while True:
@@ -210,7 +211,7 @@ def _library() -> Iterator[None]:
     except (EOFError, OSError) as error:
         raise AwayError from error
     except Exception as error:
-        raise BusError(f"what {_THE_BUS} says makes no sense: {error or type(error).__name__}") from error
+        raise BusError(f"what {THE_BUS} says makes no sense: {error or type(error).__name__}") from error
 
 
 def spawn(work: Coroutine[Any, Any, _ResultT]) -> asyncio.Task[_ResultT]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
+from math import inf
 from operator import is_not
 from random import Random
 
@@ -24,7 +25,7 @@ from mn_agent.core import agent as mn
 from mn_agent.core import commands, events
 from mn_agent.core.devices import Device
 from mn_agent.core.flows import prepare
-from mn_agent.core.interfaces import Interface, InterfaceAddress
+from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.policy_file import Policy, Ranking
 from mn_agent.core.probing import Probe
@@ -172,6 +173,7 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self._has_traffic = False
+        self._sleeps = False
         self._made: tuple[tuple[object, ...], object] = ((None,), None)
         self._arrived: set[int] = set()
         self._left: set[int] = set()
@@ -200,7 +202,14 @@ class World:
         return self
 
     def look(self) -> None:
-        self.mobile_node(events.InterfacesChanged(tuple(link.interface for link in self.links.values())))
+        self.mobile_node(events.InterfacesChanged(self._snapshot()))
+
+    def refresh(self) -> None:
+        """Somebody asks for it."""
+        self.mobile_node(events.RefreshRequested(self._snapshot()))
+
+    def _snapshot(self) -> Snapshot:
+        return tuple(link.interface for link in self.links.values())
 
     def change(self, name: str, **changes: object) -> None:
         """Change an interface, and let the agent see it."""
@@ -234,6 +243,13 @@ class World:
                 return self
             self.now = max(self.now, moment)
             self._happen()
+
+    def sleep(self, seconds: float) -> None:
+        """The mobile node does nothing, and what comes for it is lost. Then it wakes up."""
+        self._sleeps = True
+        self.run(seconds)
+        self._sleeps = False
+        self.mobile_node(events.Resumed(self._snapshot()))
 
     def restart_agent(self, *, same_boot: bool = True, remembers: bool = True, sequence: int = 7) -> None:
         """kill -9 and start again, with what was saved or without."""
@@ -367,12 +383,15 @@ class World:
     def _next(self) -> float:
         moments = [self._queue[0][0]] if self._queue else []
         deadlines = [ha.deadline(state) for state in (self.ha, *self.other.values())]
-        return min([*moments, mn.deadline(self.mn, self.now), *deadlines])
+        return min([*moments, self._mobile_node_due_at(), *deadlines])
+
+    def _mobile_node_due_at(self) -> float:
+        return inf if self._sleeps else mn.deadline(self.mn, self.now)
 
     def _happen(self) -> None:
         if self._queue and self._queue[0][0] <= self.now:
             heapq.heappop(self._queue)[2]()
-        if mn.deadline(self.mn, self.now) <= self.now:
+        if self._mobile_node_due_at() <= self.now:
             self.mobile_node(events.Tick())
         if ha.deadline(self.ha) <= self.now:
             self.home_agent_hears(ha_events.Tick())
@@ -381,6 +400,8 @@ class World:
                 self.other_hears(address, ha_events.Tick())
 
     def mobile_node(self, event: events.Event) -> None:
+        if self._sleeps:
+            return
         self.mn, todo = mn.step(self.mn, event, self.now)
         self._look_at_kernel()
         for command in todo:
