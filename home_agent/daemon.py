@@ -216,7 +216,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         trigger = _RENEW if wanted.renew else RevocationTrigger.ADMINISTRATIVE_REASON
         before = self.state.revoked.get(home_address)
         self.handle(RevocationRequested(home_address, wanted.bids, trigger))
-        await self._until(lambda state: state.revoked.get(home_address) is not before)
+        await self.until(lambda state: state.revoked.get(home_address) is not before)
         revoked = self.state.revoked[home_address]
         return {"status": revoked.status, "text": spell(revoked)}
 
@@ -234,7 +234,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
             raise ControlError("not-protected", text)
         self.handle(SwitchRequested(node.home_address, wanted.home_agents))
         try:
-            await asyncio.wait_for(self._until(lambda state: node.home_address not in state.switches), SWITCH_S)
+            await asyncio.wait_for(self.until(lambda state: node.home_address not in state.switches), SWITCH_S)
         except TimeoutError:
             text = f"{node.name} has not gone within {SWITCH_S:g} s; it is told again until it has"
             raise ControlError("timeout", text) from None

@@ -2,7 +2,8 @@
 
 A request is one line, `{"version": 1, "method": "...", ...}`; the answer is one line, `{"version": 1, "result": ...}`
 or `{"version": 1, "error": {"kind": ..., "text": ...}}`, or, for a method that streams, any number of results. Who
-connects is known from the kernel (peer credentials): everybody may read, root and a group may change things.
+connects is known from the kernel (peer credentials): everybody may read, root and a group may change things, and others
+if whoever has a say in it lets them.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -43,11 +44,11 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The process at the other end."""
+    """The process at the other end, and the groups of its user."""
 
     pid: int
     uid: int
-    gid: int
+    groups: frozenset[int]
 
     @property
     def may_change(self) -> bool:
@@ -55,13 +56,23 @@ class Peer:
         if self.uid == 0:
             return True
         try:
-            group = grp.getgrnam(GROUP)
+            return grp.getgrnam(GROUP).gr_gid in self.groups
         except KeyError:
             return False
-        return self.gid == group.gr_gid or group.gr_gid in _groups(self.pid)
 
 
-def _groups(pid: int) -> set[int]:
+Authority: TypeAlias = Callable[[Peer, str], Awaitable[str | None]]
+"""Has a say in what others than root and the group may do: why that peer may not do what it takes this action for, or
+None if it may.
+"""
+
+
+async def nobody_else(_peer: Peer, _action: str) -> str:
+    """Where there is no authority."""
+    return f"only root and members of the group {GROUP} may do this"
+
+
+def groups(pid: int) -> set[int]:
     """Supplementary groups of a process; none when it is gone."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -72,20 +83,35 @@ def _groups(pid: int) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What to do for a request. `call` gets the arguments and gives the result, or raises ControlError."""
+    """What to do for a request. `call` gets the arguments and gives the result, or raises ControlError. `action`: what
+    somebody has to be allowed to do, if it changes anything.
+    """
 
     call: Callable[[Mapping[str, Any]], Awaitable[object]]
-    changes: bool = False
+    action: str | None = None
+
+    async def insist(self, peer: Peer, authority: Authority) -> None:
+        """Raises ControlError when the peer may not ask for it."""
+        if self.action is not None and not peer.may_change and (why := await authority(peer, self.action)) is not None:
+            raise ControlError("forbidden", why)
 
 
 class ControlServer:
     """Serves the socket; `publish` sends an event to all who listen."""
 
-    def __init__(self, path: Path, methods: Mapping[str, Method], *, events: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        methods: Mapping[str, Method],
+        *,
+        events: str | None = None,
+        authority: Authority = nobody_else,
+    ) -> None:
         """`events`: name of the method that streams what is published."""
         self._path = path
         self._methods = methods
         self._events = events
+        self._authority = authority
         self._listeners: set[asyncio.Queue[bytes]] = set()
         self._conversations: set[asyncio.WriteTransport] = set()
         self._server: asyncio.Server | None = None
@@ -158,8 +184,7 @@ class ControlServer:
         method = self._methods.get(request.method)
         if method is None:
             raise ControlError("method", f"no method {request.method}; there are: {', '.join(sorted(self._methods))}")
-        if method.changes and not peer.may_change:
-            raise ControlError("forbidden", f"only root and members of the group {GROUP} may do this")
+        await method.insist(peer, self._authority)
         return await method.call(request.arguments)
 
     async def _listen(self) -> AsyncIterator[bytes]:
@@ -174,7 +199,8 @@ class ControlServer:
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:
     connection = writer.get_extra_info("socket")
-    return Peer(*_PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)))
+    pid, uid, gid = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return Peer(pid, uid, frozenset((gid, *groups(pid))))
 
 
 def _line(value: object) -> bytes:

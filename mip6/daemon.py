@@ -27,7 +27,7 @@ from typing import Any, Generic, TypeVar
 from mip6 import statefile
 from mip6.config import ConfigError
 from mip6.config_changes import Change, changes
-from mip6.control import ControlServer, Method
+from mip6.control import ControlServer, Method, Peer, nobody_else
 from mip6.ike_sas import IkeSa
 from mip6.ipsec import Association, Side, sending_state
 from mip6.kernel import Kernel
@@ -88,7 +88,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         self._read = read
         self._manager = ServiceManager(os.environ)
         self.log = logging.getLogger(type(self).__module__.partition(".")[0])
-        self.control = ControlServer(socket, self.methods(), events="monitor")
+        self.control = ControlServer(socket, self.methods(), events="monitor", authority=self.authority)
         self._table_name = table_name
         self._is_mobile_node = is_mobile_node
         self._state_file = state_file
@@ -174,6 +174,10 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
     def methods(self) -> Mapping[str, Method]:
         """What the control socket offers."""
 
+    async def authority(self, peer: Peer, action: str) -> str | None:
+        """Why somebody who is neither root nor of our group may not do this; None if he may."""
+        return await nobody_else(peer, action)
+
     @abstractmethod
     def open(self) -> None:
         """Open the daemon's own sources; called again after `RETRY_S` when it raises OSError, so it must not leave
@@ -239,7 +243,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             self._save()
         self._arm()
 
-    async def _until(self, is_met: Callable[[StateT], bool]) -> None:
+    async def until(self, is_met: Callable[[StateT], bool]) -> None:
         """Return when the state is such after a step, or already."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[future] = is_met

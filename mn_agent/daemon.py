@@ -4,24 +4,20 @@ The only file that names them all.
 """
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from ipaddress import IPv6Address
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from mip6 import statefile
 from mip6.config import ConfigError
-from mip6.control import ControlError, Method
+from mip6.control import Method
 from mip6.daemon import Daemon, boottime
 from mip6.ike import MOBILITY, tunnel_name
 from mip6.ipsec import Association, Side, ike_move
@@ -32,9 +28,8 @@ from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.icmp import echo_request, parse_echo_reply
 from mip6.wire.registry import IcmpType
+from mn_agent.api import Api
 from mn_agent.core import agent
-from mn_agent.core.bindings import EntryState
-from mn_agent.core.changes import status_text
 from mn_agent.core.commands import (
     Command,
     CountTraffic,
@@ -58,24 +53,18 @@ from mn_agent.core.events import (
     InterfacesChanged,
     PacketReceived,
     PolicyChosen,
+    RefreshRequested,
     Refused,
     Resumed,
     SettingsChanged,
     StopRequested,
-    Subject,
-    SwitchRequested,
     Tick,
     TrafficCounted,
 )
-from mn_agent.core.explain import Packet as AskedPacket
-from mn_agent.core.explain import explain
-from mn_agent.core.flow_bindings import is_due
 from mn_agent.core.ike import CONNECTION, TRY_S, connection
+from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.kernel import TABLE_NAME, counter_name, wanted_kernel
-from mn_agent.core.links import Link, called
 from mn_agent.core.probing import Probe
-from mn_agent.core.registration import endpoint
-from mn_agent.core.report import status
 from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import Saved, State
 from mn_agent.system import policies
@@ -89,14 +78,6 @@ if TYPE_CHECKING:
 
 CGROUPS_S = 5.0
 """How often to look for the control groups that the policy names."""
-SWITCH_S = 60.0
-"""How long somebody who asked for a switch may wait for the home agent's word."""
-USE_S = 3.0
-"""The same for who asked for a policy, who can do without."""
-LEAVE_S = 3.0
-"""The same for NetworkManager, which takes a link down when that is over."""
-UNKNOWN_RTT_S = 0.2
-"""Reckoned with while a path's is not known."""
 SAME_SLEEP_S = 10.0
 """The clocks tell that the machine has slept, and logind a moment later."""
 
@@ -111,6 +92,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         settings = read()
         self._home = settings.home
         state_file = Path(settings.paths.state)
+        self._api = Api(self)
         super().__init__(
             read,
             _start(settings, state_file),
@@ -276,7 +258,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
     def resumed(self) -> None:
         if self._watcher is not None:
             self._resumed_at = boottime()
-            self.handle(Resumed(self._watcher.look()))
+            self.handle(Resumed(self.interfaces()))
 
     def _devices_changed(self, devices: Devices) -> None:
         self.handle(DevicesChanged(devices))
@@ -305,128 +287,27 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
 
     async def leave(self) -> None:
         self.handle(StopRequested())
-        await self._until(agent.is_finished)
+        await self.until(agent.is_finished)
         if self._charon is not None:
             await self._charon.end(CONNECTION)
 
-    # control socket
+    # what people and programs ask
 
     def methods(self) -> Mapping[str, Method]:
-        return {
-            "status": Method(self._status),
-            "switch": Method(self._switch, changes=True),
-            "use": Method(self._use, changes=True),
-            "explain": Method(self._explain),
-            "interfaces": Method(self._interfaces),
-            "leave": Method(self._leave),
-        }
+        return self._api.methods()
 
-    async def _status(self, arguments: Mapping[str, Any]) -> object:
-        _expect(arguments)
-        return status(
-            self.state,
-            boottime(),
-            unix_time=time.time(),
-            version=version("monami6"),
-            pid=os.getpid(),
-            counters=self.counters(),
-            usages=self.usages(),
-            dropped=self.dropped(),
-        )
+    def interfaces(self) -> Snapshot:
+        """As they are now; none when they cannot be seen."""
+        return self._watcher.look() if self._watcher is not None else ()
 
-    async def _interfaces(self, arguments: Mapping[str, Any]) -> object:
-        """The addresses as the agent sees them, by interface name."""
-        _expect(arguments)
-        snapshot = self._watcher.look() if self._watcher else ()
-        return {interface.name: [str(address.address) for address in interface.addresses] for interface in snapshot}
+    async def devices_are_known(self) -> None:
+        """Return when what NetworkManager says now is known; that may be never."""
+        if self._network_manager is not None:
+            await self._network_manager.look()
 
-    async def _switch(self, arguments: Mapping[str, Any]) -> object:
-        """Move all traffic, the flow `flow`, or IKEv2 if `ike` is true, to `link` and keep it there; null gives the
-        choice back. Answers when the home agent has confirmed it.
-        """
-        _expect(arguments, "link", "flow", "ike")
-        name, flow = arguments.get("link"), arguments.get("flow")
-        rules = [rule.name for rule in self.state.flows.policy.flow]
-        if flow is not None and flow not in rules:
-            raise ControlError("no-such-flow", f"no flow is called {flow}; there are: {', '.join(rules) or 'none'}")
-        link = self._link(name) if name is not None else None
-        subject = Subject.FLOW if flow is not None else Subject.IKE if arguments.get("ike") else Subject.ALL
-        self.handle(SwitchRequested(link.name if link else None, subject, flow or ""))
-
-        def is_met(state: State) -> bool:
-            there = link is None or _is_on(state, link.bid, subject, flow)
-            return (_is_settled(state) and there) or _is_refused(state, link)
-
-        try:
-            await asyncio.wait_for(self._until(is_met), SWITCH_S)
-        except TimeoutError:
-            raise ControlError("timeout", f"the home agent has not confirmed it within {SWITCH_S:g} s") from None
-        if link is not None and _is_refused(self.state, link):
-            raise self._refusal(link)
-        return await self._status({})
-
-    async def _leave(self, arguments: Mapping[str, Any]) -> object:
-        """Answers when nothing goes over the interface `interface` any more, should NetworkManager be about to take it
-        down; how long that took, in seconds.
-        """
-        _expect(arguments, "interface")
-        name, begun_at = arguments.get("interface"), boottime()
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                if self._network_manager is not None:
-                    await self._network_manager.look()
-                await self._until(lambda state: _is_left(state, name))
-        except TimeoutError:
-            raise ControlError("timeout", f"there is still traffic over {name} after {LEAVE_S:g} s") from None
-        leaving = [link for link in self.state.links.values() if link.interface == name and link.leaving]
-        for link in leaving:
-            # What the home agent sent there before it knew may still be on its way
-            path = self.state.probing.paths.get(link.bid)
-            await asyncio.sleep((path.rtt_s if path is not None else None) or UNKNOWN_RTT_S)
-        return {"interface": name, "took_s": boottime() - begun_at}
-
-    async def _use(self, arguments: Mapping[str, Any]) -> object:
-        """Use the policy `policy`, also after a restart; null goes back to the configuration's. Answers when the home
-        agent has confirmed what follows from it, or does not for a while: it is in use all the same.
-        """
-        _expect(arguments, "policy")
-        name = arguments.get("policy")
-        try:
-            flows = policies.use(self.state.settings.policy if name is None else str(name))
-        except ConfigError as error:
-            raise ControlError("no-such-policy" if name not in policies.names() else "policy", str(error)) from None
-        self.handle(PolicyChosen(flows, by_people=name is not None))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._until(_is_settled), USE_S)
-        return await self._status({})
-
-    async def _explain(self, arguments: Mapping[str, Any]) -> object:
-        """Why everything is where it is, and where a packet would go that has what `packet` says."""
-        _expect(arguments, "packet")
-        try:
-            packet = msgspec.convert(
-                arguments.get("packet"), AskedPacket | None, dec_hook=lambda kind, text: kind(text)
-            )
-        except msgspec.ValidationError as error:
-            raise ControlError("request", str(error)) from None
-        return explain(self.state, packet)
-
-    def _refusal(self, link: Link) -> ControlError:
-        entry = self.state.registration.entries[link.bid]
-        refusal = self.state.registration.refusal or entry.refusal
-        assert refusal is not None
-        return ControlError("refused", f"the home agent refuses {link.name}: {status_text(refusal.status)}")
-
-    def _link(self, name: object) -> Link:
-        link = called(name, self.state.links.values()) if isinstance(name, str) else None
-        if link is None:
-            names = ", ".join(link.name for link in self.state.links.values())
-            raise ControlError("no-such-link", f"no link is called {name}; there are: {names or 'none'}")
-        if link.problem:
-            raise ControlError("unusable", f"{link.name} cannot carry traffic: {link.problem}")
-        if _is_refused(self.state, link):
-            raise self._refusal(link)
-        return link
+    def refresh(self) -> None:
+        """Tell the home agent everything anew."""
+        self.handle(RefreshRequested(self.interfaces()))
 
 
 def _start(settings: Settings, state_file: Path) -> State:
@@ -448,47 +329,3 @@ def _start(settings: Settings, state_file: Path) -> State:
         clock_offset_s=time.time() - boottime(),
         key_mobility=settings.security is Security.IKEV2,
     )
-
-
-def _is_on(state: State, bid: int, subject: Subject, flow: str | None) -> bool:
-    decision = state.decision
-    match subject:
-        case Subject.ALL:
-            choice = decision.default
-        case Subject.FLOW:
-            choice = decision.flows.get(flow or "")
-        case Subject.IKE:
-            choice = decision.ike
-        case _:
-            assert_never(subject)
-    return choice is not None and choice.bids[0] == bid
-
-
-def _is_refused(state: State, link: Link | None) -> bool:
-    """Whether the home agent does not serve us, or not over this link."""
-    entry = state.registration.entries.get(link.bid) if link else None
-    return state.registration.refusal is not None or (entry is not None and entry.refusal is not None)
-
-
-def _is_settled(state: State) -> bool:
-    """The home agent has confirmed what is wanted of the links and flows that it knows."""
-    registered = state.registration
-    updating = any(entry.state is EntryState.UPDATING for entry in registered.entries.values())
-    bound = [entry.bid for entry in registered.entries.values() if entry.binding is not None]
-    telling = registered.flow_bindings and is_due(registered.flows, bound)
-    return not updating and not telling and endpoint(registered) is None
-
-
-def _is_left(state: State, interface: object) -> bool:
-    """Whether nothing goes over it any more that could go elsewhere; also when it is not about to go."""
-    leaving = {bid for bid, link in state.links.items() if link.interface == interface and link.leaving}
-    choices = [state.decision.default, state.decision.ike, *state.decision.flows.values()]
-    carrying = {bid for choice in choices if choice is not None for bid in choice.bids}
-    is_alone = not any(view.works and not view.leaving for view in state.views())
-    return not leaving or is_alone or (not leaving & carrying and _is_settled(state))
-
-
-def _expect(arguments: Mapping[str, Any], *names: str) -> None:
-    unknown = arguments.keys() - set(names)
-    if unknown:
-        raise ControlError("request", f"unknown argument {', '.join(sorted(unknown))}")

@@ -7,7 +7,10 @@ import click
 
 from monami6.client import AGENT_SOCKET
 
-COMMANDS = ("setup", "status", "switch", "leave", "flows", "policy", "monitor", "doctor", "trace", "lab", "completion")
+COMMANDS = (
+    *("setup", "status", "switch", "refresh", "leave", "flows", "policy", "monitor", "doctor", "trace", "lab"),
+    "completion",
+)
 """Each is an attribute of the module of the same name."""
 
 

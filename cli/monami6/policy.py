@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mn_agent.core.policy_file import Policy
 
 SCHEMA = 1
+PERMISSION_TIMEOUT_S = 60.0
+"""Polkit may ask somebody for a password first."""
 
 # What reads policies is imported only inside the commands: `policy use` needs none of it
 
@@ -106,7 +108,7 @@ def use(context: click.Context, name: str | None, *, is_default: bool) -> None:
     """
     if is_default == (name is not None):
         raise click.UsageError("say either which policy to use, or --default")
-    told = json.loads(client.agent(context).ask("use", policy=name))
+    told = json.loads(client.agent(context).ask("use", PERMISSION_TIMEOUT_S, policy=name))
     until = "as the configuration says" if is_default else "also after a restart, until `monami6 policy use --default`"
     click.echo(f"policy {told['policy']} is in use, {until}")
 

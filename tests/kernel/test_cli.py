@@ -142,6 +142,26 @@ def test_a_home_agent_that_does_not_confirm(lab: Lab) -> None:
         lab.wait_registered()
 
 
+def bound(lab: Lab) -> list[int]:
+    """What the home agent holds."""
+    (node,) = lab.home_agent.status()["nodes"]
+    return [binding["bid"] for binding in node["bindings"]]
+
+
+def test_a_home_agent_that_has_forgotten_everything_is_told_anew(lab: Lab) -> None:
+    before = bound(lab)
+    lab.kill_home_agent()
+    done = run(lab, "refresh")
+    assert done.returncode == 3
+    assert "the home agent has not confirmed it within 10 s" in done.stderr
+    (lab.directory / "home-agent.json").unlink()
+    lab.start_home_agent()
+    lab.home_agent.wait_until(lambda _: True, "it answers", timeout_s=START_S, check=lambda: None)
+    done = run(lab, "refresh")
+    assert (done.returncode, done.stdout) == (0, "registered anew: ethernet, wifi, lte\n")
+    assert bound(lab) == before
+
+
 def test_only_some_may_switch_but_all_may_look(lab: Lab) -> None:
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     assert run(lab, "status", before=nobody).returncode == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mip6.control import ControlError, ControlServer, Method, Peer
+from mip6.control import Authority, ControlError, ControlServer, Method, Peer, groups, nobody_else
 
 PEER = "mip6.control._peer"
 
@@ -23,16 +23,16 @@ async def fail(arguments: Mapping[str, Any]) -> object:
     raise ControlError("no-such-link", f"no link is called {arguments['link']}")
 
 
-METHODS = {"echo": Method(echo), "change": Method(echo, changes=True), "fail": Method(fail)}
+METHODS = {"echo": Method(echo), "change": Method(echo, "org.example.change"), "fail": Method(fail)}
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, ControlServer], Awaitable[None]]
 
 
-def serve(path: Path, talk: Talk) -> None:
+def serve(path: Path, talk: Talk, authority: Authority = nobody_else) -> None:
     """Run a conversation with a server."""
 
     async def run() -> None:
-        server = ControlServer(path, METHODS, events="monitor")
+        server = ControlServer(path, METHODS, events="monitor", authority=authority)
         await server.start()
         try:
             reader, writer = await asyncio.open_unix_connection(path)
@@ -98,7 +98,7 @@ def test_root_may_change_things(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: ControlServer) -> None:
         assert "result" in await ask(reader, writer, {"version": 1, "method": "change"})
 
-    monkeypatch.setattr(PEER, lambda _: Peer(1, 0, 0))
+    monkeypatch.setattr(PEER, lambda _: Peer(1, 0, frozenset()))
     serve(tmp_path / "s", talk)
 
 
@@ -108,16 +108,38 @@ def test_others_may_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert answer["error"]["kind"] == "forbidden"
         assert "result" in await ask(reader, writer, {"version": 1, "method": "echo"})
 
-    monkeypatch.setattr(PEER, lambda _: Peer(0, 65534, 65534))
+    monkeypatch.setattr(PEER, lambda _: Peer(0, 65534, frozenset((65534,))))
     serve(tmp_path / "s", talk)
     assert (tmp_path / "s").exists() is False, "the socket goes with the server"
+
+
+@pytest.mark.parametrize("why", [None, "polkit does not allow it"])
+def test_an_authority_has_its_say_about_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str | None
+) -> None:
+    asked: list[tuple[Peer, str]] = []
+    peer = Peer(7, 65534, frozenset((65534,)))
+
+    async def authority(peer: Peer, action: str) -> str | None:
+        asked.append((peer, action))
+        return why
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: ControlServer) -> None:
+        assert "result" in await ask(reader, writer, {"version": 1, "method": "echo"})
+        assert asked == [], "what changes nothing is for everybody"
+        answer = await ask(reader, writer, {"version": 1, "method": "change"})
+        assert asked == [(peer, "org.example.change")]
+        assert answer.get("error") == ({"kind": "forbidden", "text": why} if why else None)
+
+    monkeypatch.setattr(PEER, lambda _: peer)
+    serve(tmp_path / "s", talk, authority)
 
 
 def test_the_kernel_says_who_is_there(tmp_path: Path) -> None:
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: ControlServer) -> None:
         from mip6.control import _peer
 
-        assert _peer(writer) == Peer(os.getpid(), os.getuid(), os.getgid())
+        assert _peer(writer) == Peer(os.getpid(), os.getuid(), frozenset((os.getgid(), *os.getgroups())))
 
     serve(tmp_path / "s", talk)
 
@@ -127,11 +149,10 @@ def test_a_group_may_change_things(monkeypatch: pytest.MonkeyPatch) -> None:
         gr_gid = 4711
 
     monkeypatch.setattr("grp.getgrnam", lambda _: Group)
-    assert Peer(os.getpid(), 1000, 4711).may_change
-    assert not Peer(os.getpid(), 1000, 1000).may_change
-    Group.gr_gid = os.getgroups()[0] if os.getgroups() else 0
-    assert Peer(os.getpid(), 1000, 1000).may_change is bool(os.getgroups())
-    assert not Peer(1 << 22, 1000, 1000).may_change, "a process that is gone is in no group"
+    assert Peer(1, 1000, frozenset((1000, 4711))).may_change
+    assert not Peer(1, 1000, frozenset((1000,))).may_change
+    assert groups(os.getpid()) == set(os.getgroups())
+    assert groups(1 << 22) == set(), "a process that is gone is in no group"
 
 
 def test_events_go_to_everybody_who_listens(tmp_path: Path) -> None:

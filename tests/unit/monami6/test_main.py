@@ -39,6 +39,7 @@ def test_help_lists_commands_and_exit_codes(run: Run) -> None:
         "setup",
         "status",
         "switch",
+        "refresh",
         "leave",
         "flows",
         "policy",
