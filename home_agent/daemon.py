@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
 
 
+END = "end bindings"
+"""What only root and our group may do: nobody else is asked."""
 SWITCH_S = 30.0
 """How long somebody who sends a mobile node away may wait until it has gone."""
 
@@ -183,8 +185,8 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     def methods(self) -> Mapping[str, Method]:
         return {
             "status": Method(self._status),
-            "revoke": Method(self._revoke, changes=True),
-            "switch-away": Method(self._switch_away, changes=True),
+            "revoke": Method(self._revoke, END),
+            "switch-away": Method(self._switch_away, END),
         }
 
     async def _status(self, arguments: Mapping[str, Any]) -> object:
