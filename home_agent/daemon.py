@@ -21,6 +21,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from home_agent.core import agent
 from home_agent.core.cache import Cache, shift
+from home_agent.core.discovery import anycast_addresses
 from home_agent.core.events import (
     Command,
     Event,
@@ -55,7 +56,7 @@ from mip6.linux.netlink import Netlink, Notifications, message
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
-from mip6.wire.registry import RevocationTrigger
+from mip6.wire.registry import IcmpType, RevocationTrigger
 
 if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
@@ -111,8 +112,11 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     def packet_received(self, packet: Packet | DecodeError) -> Event:
         return PacketReceived(packet)
 
-    def icmp_received(self, data: bytes, source: IPv6Address) -> Event:  # noqa: ARG002
-        return IcmpReceived(data)
+    def icmp_types(self) -> tuple[IcmpType, ...]:
+        return IcmpType.PACKET_TOO_BIG, IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REQUEST
+
+    def icmp_received(self, data: bytes, source: IPv6Address) -> Event:
+        return IcmpReceived(data, source)
 
     def refused(self, what: str, why: str | None) -> Event:
         return Refused(what, why)
@@ -146,6 +150,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
 
     def take(self, settings: Settings) -> None:
         self.handle(SettingsChanged(settings))
+        self._be_found()
         if self._charon is not None:
             self._charon.renew(connections(settings))
 
@@ -156,7 +161,14 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
             self._uplinks = _UplinkWatcher(self.state.settings.home_agent.address)
             self.watch(self._uplinks.fileno(), self._look)
             self._open_charon()
+        self._be_found()
         self._look()
+
+    def _be_found(self) -> None:
+        """Where mobile nodes ask which home agents there are."""
+        icmp = self.icmp
+        if icmp is not None:
+            self._try("discovery", lambda: icmp.join_anycast(anycast_addresses(self.state.settings)))
 
     def _open_charon(self) -> None:
         ikev2 = self.state.settings.ikev2

@@ -134,7 +134,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         return PacketReceived(packet)
 
     def icmp_types(self) -> tuple[IcmpType, ...]:
-        return IcmpType.PACKET_TOO_BIG, IcmpType.ECHO_REPLY
+        return IcmpType.PACKET_TOO_BIG, IcmpType.ECHO_REPLY, IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY
 
     def icmp_received(self, data: bytes, source: IPv6Address) -> Event | None:
         try:

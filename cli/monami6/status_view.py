@@ -48,7 +48,8 @@ def show(answer: bytes) -> None:
 def _registration(status: Status) -> Iterator[Text]:
     registered, now = status.registration, status.at
     state = _WITH_HOME_AGENT.get(registered.state, f"{registered.state}:")
-    yield Text.assemble((state, _STYLES.get(registered.state, DOUBTFUL)), f" home agent {status.home_agent}")
+    others = f" (others: {', '.join(status.alternatives)})" if status.alternatives else ""
+    yield Text.assemble((state, _STYLES.get(registered.state, DOUBTFUL)), f" home agent {status.home_agent}{others}")
     if registered.since is not None or registered.state == "registered":
         yield Text(f"  {since(registered.since, now)}; {until(registered.until, now)}")
     if registered.problem:

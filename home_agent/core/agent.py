@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import assert_never
 
+from home_agent.core import discovery
 from home_agent.core.cache import Binding, Cache, CacheEntry, expire, with_bindings
 from home_agent.core.cache import deadline as cache_deadline
 from home_agent.core.events import (
@@ -95,8 +96,9 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     match event:
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
-        case IcmpReceived(data):
-            state, commands = _relay(state, data, now)
+        case IcmpReceived(data, source):
+            reply = discovery.answer(state.settings, data, source)
+            state, commands = _relay(state, data, now) if reply is None else _send_limited(state, reply, now)
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
         case IkeLooked(sas, negotiated):

@@ -27,9 +27,10 @@ class PacketReceived:
 
 @dataclass(frozen=True, slots=True)
 class IcmpReceived:
-    """An ICMPv6 error about a packet of ours arrived: from its type on."""
+    """An ICMPv6 message arrived, from its type on: an error about a packet of ours, or a question about home agents."""
 
     data: bytes
+    source: IPv6Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class HomeAgent:
     address: IPv6Address
     prefixes: tuple[IPv6Network, ...]
     """Home prefixes: routed to this machine, and home addresses are taken from them."""
+    preference: Annotated[int, Range(-32768, 32767, "a whole number")] = 0
+    """Among the home agents that mobile nodes are told of, the highest first."""
     max_lifetime_s: Annotated[int, Range(16, 262140, "a whole number of seconds")] = 3600
     max_bindings: Annotated[int, Range(1, SLOTS, "a whole number")] = SLOTS
     """Of one mobile node."""
@@ -88,6 +90,14 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Another home agent that serves the same home addresses: mobile nodes that ask are told of it."""
+
+    address: IPv6Address
+    preference: Annotated[int, Range(-32768, 32767, "a whole number")] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
     """Where the home agent is reached and where it remembers."""
 
@@ -102,4 +112,5 @@ class Settings:
     home_agent: HomeAgent
     ikev2: Ikev2 | None = None
     node: tuple[Node, ...] = ()
+    peer: tuple[Peer, ...] = ()
     paths: Paths = Paths()

@@ -17,6 +17,7 @@ from mip6.wire.registry import IcmpType, NextHeader
 
 IPV6_CHECKSUM, IPV6_HDRINCL = 7, 36
 IPV6_RECVPKTINFO, IPV6_PKTINFO = 49, 50
+IPV6_JOIN_ANYCAST, IPV6_LEAVE_ANYCAST = 27, 28
 IPV6_RECVRTHDR, IPV6_RTHDR = 56, 57
 IPV6_RECVDSTOPTS, IPV6_DSTOPTS = 58, 59
 ICMPV6_FILTER = 1
@@ -104,11 +105,23 @@ class IcmpSocket:
             blocked[number >> 5] ^= 1 << (number & 31)
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
 
+        self._anycast: frozenset[IPv6Address] = frozenset()
+
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def close(self) -> None:
         self._socket.close()
+
+    def join_anycast(self, addresses: frozenset[IPv6Address]) -> None:
+        """Have this machine take what is sent to these, and to none that it took before. Raises OSError."""
+        for option, changed in (
+            (IPV6_LEAVE_ANYCAST, self._anycast - addresses),
+            (IPV6_JOIN_ANYCAST, addresses - self._anycast),
+        ):
+            for address in changed:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, option, address.packed + bytes(4))
+        self._anycast = addresses
 
     def send(self, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Send a message; the kernel fills in its checksum. Raises OSError."""

@@ -26,7 +26,17 @@ from mip6.wire.messages import (
 )
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
-from mn_agent.core import bindings, flow_bindings, home_agents, ike, policy, probing, registration, revocation
+from mn_agent.core import (
+    bindings,
+    discovery,
+    flow_bindings,
+    home_agents,
+    ike,
+    policy,
+    probing,
+    registration,
+    revocation,
+)
 from mn_agent.core.answers import Problem, acknowledge
 from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted, carrying
 from mn_agent.core.changes import changes
@@ -42,6 +52,7 @@ from mn_agent.core.commands import (
     SendProbe,
     Tell,
 )
+from mn_agent.core.discovery import Discovery
 from mn_agent.core.events import (
     DevicesChanged,
     EchoReceived,
@@ -97,11 +108,11 @@ def start(
     """
     fresh = Registration(sequence=sequence, clock_offset_s=clock_offset_s, key_mobility=key_mobility)
     if saved is None:
-        return State(settings, fresh, flows)
+        return State(settings, fresh, flows, Discovery(sequence))
     settings = replace(settings, home=home_agents.with_agent(settings.home, saved.home_agent))
     if not same_boot or saved.home_agent != settings.home.agent:
         fresh = replace(fresh, sequence=saved.sequence)
-        return State(settings, fresh, flows, bids=saved.bids, pins=saved.pins, chosen=saved.policy)
+        return State(settings, fresh, flows, Discovery(sequence), bids=saved.bids, pins=saved.pins, chosen=saved.policy)
     restored = replace(
         fresh,
         entries={one.bid: _restored(one) for one in saved.bindings},
@@ -114,7 +125,7 @@ def start(
         # Where only single updates are allowed, replacing everything would drop the others for a moment
         overwrite=saved.bulk,
     )
-    return State(settings, restored, flows, bids=saved.bids, pins=saved.pins, chosen=saved.policy)
+    return State(settings, restored, flows, Discovery(sequence), bids=saved.bids, pins=saved.pins, chosen=saved.policy)
 
 
 def _restored(one: SavedBinding) -> Entry:
@@ -191,6 +202,7 @@ def deadline(state: State, now: float) -> float:
         state.probing.look_at if state.probing.paths and state.probing.matters else inf,
         state.decision.again_at,
         home_agents.leave_at(state),
+        _discovers_at(state),
         path_mtu.due_at(state.path_mtus),
     )
 
@@ -219,7 +231,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
         case IcmpReceived(data):
-            state, commands = _relay(state, data, now)
+            state, commands = _icmp(state, data, now)
         case EchoReceived(sequence):
             state = replace(state, probing=probing.answered(state.probing, sequence, now))
         case TrafficCounted(arrived, left):
@@ -263,6 +275,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state = _want(state, now)
     state, establishing = _establish(state, now)
     state, packets = _send(state, now)
+    state, questions = _discover(state, now)
     if not state.registration.multiple:
         # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
         state = _decide(state, now)
@@ -271,7 +284,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     for command in moving:
         if isinstance(command, EstablishIke):
             state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
-    return state, [*commands, *packets, *_forget_routers(before, state), *establishing, *moving, *notices]
+    return state, [*commands, *packets, *questions, *_forget_routers(before, state), *establishing, *moving, *notices]
 
 
 def _is_quiet(before: State, after: State, now: float) -> bool:
@@ -283,6 +296,7 @@ def _is_quiet(before: State, after: State, now: float) -> bool:
         and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
         and after.registration is before.registration
         and _sends_at(after, now) > now
+        and _discovers_at(after) > now
     )
 
 
@@ -365,6 +379,7 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
         ike=ike.left(state.ike),
         path_mtus={},
         probing=probing.Probing(sequence=state.probing.sequence),
+        discovery=Discovery(state.discovery.identifier),
         revoked=None,
         going=None,
         home_agent_since_at=now,
@@ -508,6 +523,28 @@ def _ike(before: State, after: State) -> list[Command]:
     if endpoint is None or endpoint is before.registration.endpoint or endpoint.moved is None:
         return []
     return [MoveIke(endpoint.care_of) if endpoint.moved else EstablishIke(endpoint.care_of)]
+
+
+def _discovers_at(state: State) -> float:
+    """When to ask which home agents there are."""
+    can_ask = state.settings.home.discover and bool(state.targets()) and not state.registration.leaving
+    return state.discovery.due_at if can_ask else inf
+
+
+def _discover(state: State, now: float) -> tuple[State, list[Command]]:
+    if _discovers_at(state) > now:
+        return state, []
+    care_of = [target.care_of for target in state.targets().values()]
+    asked, question = discovery.ask(state.discovery, state.settings.home, care_of, now)
+    return replace(state, discovery=asked), [SendIcmp(question)]
+
+
+def _icmp(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
+    found = discovery.answered(state.discovery, state.settings.home, data, now)
+    if found is None:
+        return _relay(state, data, now)
+    known, home = found
+    return replace(state, discovery=known, settings=replace(state.settings, home=home)), []
 
 
 def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:

@@ -1,4 +1,5 @@
-"""Which of several home agents serves us: the next one, when this one does not answer or does not want to.
+"""Which of several home agents serves us: the next one, when this one does not answer or does not want to. When others
+are to be discovered they are looked for anew then, and this one is asked once more.
 
 They stand in a ring that begins with the one in use. Nobody goes back to the one before as long as this one serves us:
 traffic would be lost for nothing.
@@ -30,7 +31,9 @@ def following(home: Home, listed: Sequence[IPv6Address] = ()) -> Home:
 
 
 def with_agent(home: Home, agent: object) -> Home:
-    """With this one in use, if it is one of them."""
+    """With this one in use, if it is one of them, or was discovered."""
+    if isinstance(agent, IPv6Address) and home.discover:
+        return following(home, (agent,)) if agent != home.agent else home
     for _ in home.alternatives:
         if home.agent == agent:
             break
@@ -42,7 +45,8 @@ def leave_at(state: State) -> float:
     """When to go on to the next home agent; infinity as long as there is no reason."""
     if state.going is not None:
         return -inf if has_left(state.registration) else state.going.until_at
-    if not state.settings.home.alternatives or state.registration.leaving:
+    home = state.settings.home
+    if not (home.alternatives or home.discover) or state.registration.leaving:
         return inf
     unserved_at = _unserved_at(state)
     pause_s = min(SILENCE_S * 2.0**state.home_agents_tried, LONGEST_S)

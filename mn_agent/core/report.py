@@ -55,6 +55,7 @@ def status(
     return Status(
         home_address=str(state.settings.home.address),
         home_agent=str(state.settings.home.agent),
+        alternatives=[str(one) for one in state.settings.home.alternatives],
         identity=state.settings.identity,
         security=state.settings.security.value,
         registration=_registered(state, offset_s),

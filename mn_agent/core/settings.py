@@ -19,6 +19,8 @@ class Home:
     alternatives: tuple[IPv6Address, ...] = ()
     """Other home agents that serve the same address and know us by the same name and keys, asked one after the other
     when `agent` does not answer."""
+    discover: bool = False
+    """Ask which others there are (RFC 6275 section 5.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

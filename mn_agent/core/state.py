@@ -9,6 +9,7 @@ from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
 from mn_agent.core.bindings import Entry, Registration, carrying, source
 from mn_agent.core.devices import Devices
+from mn_agent.core.discovery import Discovery
 from mn_agent.core.flows import Flows
 from mn_agent.core.ike import Ike
 from mn_agent.core.interfaces import Snapshot
@@ -36,6 +37,7 @@ class State:
     registration: Registration
     flows: Flows
     """The policy in use."""
+    discovery: Discovery
     chosen: str | None = None
     """Its name, if somebody chose it; otherwise it is the configuration's."""
     interfaces: Snapshot = ()

@@ -137,6 +137,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     home_address: str
     home_agent: str
+    alternatives: list[str]
+    """Home agents that are asked, in this order, when this one does not serve us."""
     identity: str
     security: str
     registration: Registered

@@ -59,19 +59,23 @@ class SecondHomeAgent:
 
 @pytest.fixture
 def lab(prefix: str) -> Iterator[Lab]:
-    lab = Lab(prefix=prefix, agent_toml=f'[home]\nalternatives = ["{SECOND}"]\n')
+    """The mobile node knows the first one only, and asks it for others."""
+    peer = f'[[peer]]\naddress = "{SECOND}"\n'
+    lab = Lab(prefix=prefix, agent_toml="[home]\ndiscover = true\n", home_agent_toml=peer)
     second = SecondHomeAgent(lab)
     try:
         lab.lay_out()
         second.start()
         lab.start()
         lab.wait_registered()
+        lab.wait(lambda status: bool(status["alternatives"] == [str(SECOND)]), "the second one discovered")
         yield lab
     finally:
         second.remove()
         lab.down()
 
 
+@pytest.mark.req("DHAAD-01", "DHAAD-03", "DHAAD-04")
 def test_a_home_agent_whose_machine_goes(lab: Lab) -> None:
     second = SecondHomeAgent(lab)
     assert lab.agent.status()["home_agent"] == str(HOME_AGENT_ADDRESS)

@@ -6,15 +6,21 @@ from itertools import pairwise
 
 import pytest
 
+from home_agent.core.discovery import answer
 from home_agent.core.events import RevocationRequested, SwitchRequested
+from home_agent.core.settings import Peer
 from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.wire.checksum import with_checksum
+from mip6.wire.discovery import HomeAgentAddressDiscoveryReply, HomeAgentAddressDiscoveryRequest
+from mip6.wire.discovery import decode as decode_discovery
+from mip6.wire.discovery import encode as encode_discovery
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, HomeAgentSwitch, encode
-from mip6.wire.registry import RevocationTrigger, Status
+from mip6.wire.registry import IcmpType, RevocationTrigger, Status
 from mn_agent.core import agent
 from mn_agent.core.commands import EstablishIke
-from mn_agent.core.events import IkeLooked, IkeTried, PacketReceived
+from mn_agent.core.discovery import AGAIN_S, GIVEN_UP_S
+from mn_agent.core.events import IcmpReceived, IkeLooked, IkeTried, PacketReceived
 from mn_agent.core.home_agents import GOING_S, LONGEST_S, SILENCE_S
 from mn_agent.core.settings import ProbingSettings
 from tests.story import test_ipsec
@@ -303,3 +309,115 @@ def test_while_it_leaves_it_is_told_once() -> None:
     world.run(3)
     assert in_use(world) == SECOND
     assert world.mn.home_agents_tried == 0
+
+
+# discovered
+
+
+def start_discovering(**more: object) -> World:
+    settings = mobile_node_settings(USUAL)
+    settings = replace(settings, home=replace(settings.home, discover=True))
+    peers = (Peer(address=SECOND, preference=5), Peer(address=THIRD, preference=-5))
+    home_agent = replace(home_agent_settings(), peer=peers)
+    others = (other(SECOND), other(THIRD))
+    return World(three_links(), settings=settings, home_agent=home_agent, others=others, **more).start().run(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.req("DHAAD-01", "DHAAD-03", "DHAAD-04")
+def test_the_home_agent_that_serves_us_tells_of_the_others_and_they_serve_when_it_does_not() -> None:
+    world = start_discovering()
+    (question,) = world.questions
+    assert question.destination == IPv6Address("2001:db8:f00:0:fdff:ffff:ffff:fffe")
+    assert question.source in {link.address for link in world.links.values()}
+    assert world.mn.settings.home.alternatives == (SECOND, THIRD)
+    world.silent.add(AGENT)
+    world.run(60)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == {1, 2, 3}
+
+
+@pytest.mark.req("DHAAD-02")
+def test_the_question_is_repeated_with_growing_pauses_over_all_links_and_then_left() -> None:
+    world = World(three_links(), settings=start_discovering().settings)
+    world.answers_questions = False
+    world.start().run(200)
+    first, *others = [question.at for question in world.questions]
+    assert [at - first for at in others] == pytest.approx([3, 9, 21, 45])
+    assert len({question.source for question in world.questions}) == 3
+    assert len({question.identifier for question in world.questions}) == 5
+    assert world.mn.settings.home.alternatives == ()
+    world.run(GIVEN_UP_S + 200)
+    assert len(world.questions) == 10
+
+
+def test_home_agents_are_asked_for_again_once_a_day() -> None:
+    world = start_discovering()
+    world.run(AGAIN_S + 5)
+    assert len(world.questions) == 2
+
+
+def test_when_none_that_is_known_serves_whoever_gets_it_is_asked() -> None:
+    settings = replace(start_discovering().settings, home=replace(mobile_node_settings().home, discover=True))
+    world = World(three_links(), settings=settings, others=(other(SECOND),))
+    world.answers_questions = False
+    world.silent.add(AGENT)
+    world.start().run(20)
+    asked = len(world.questions)
+    assert asked > 3
+    reply = HomeAgentAddressDiscoveryReply(world.mn.discovery.identifier, mobile_router=False, home_agents=(SECOND,))
+    world.mobile_node(IcmpReceived(encode_discovery(reply, SECOND, HOME)))
+    world.run(20)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == {1, 2, 3}
+
+
+def test_what_is_no_answer_to_the_last_question_is_none() -> None:
+    world = World(three_links(), settings=start_discovering().settings)
+    world.answers_questions = False
+
+    def reply(identifier: int, *home_agents: IPv6Address) -> None:
+        message = HomeAgentAddressDiscoveryReply(identifier, mobile_router=False, home_agents=home_agents)
+        world.mobile_node(IcmpReceived(encode_discovery(message, AGENT, HOME)))
+
+    reply(world.mn.discovery.identifier, SECOND)
+    world.start().run(5)
+    identifier = world.mn.discovery.identifier
+    reply((identifier + 1) & 0xFFFF, SECOND)
+    world.mobile_node(IcmpReceived(bytes((IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY, 0, 0))))
+    request = HomeAgentAddressDiscoveryRequest(identifier, mobile_router=False)
+    world.mobile_node(IcmpReceived(encode_discovery(request, AGENT, HOME)))
+    before = world.mn.settings.home.alternatives
+    reply(identifier, AGENT, HOME, IPv6Address("fe80::1"), THIRD, THIRD)
+    assert (before, world.mn.settings.home.alternatives) == ((), (THIRD,))
+
+
+def test_a_discovered_home_agent_is_kept_over_a_restart() -> None:
+    world = start_discovering()
+    world.restart_agent()
+    assert in_use(world) == AGENT
+    world.silent.add(AGENT)
+    world.run(60)
+    world.restart_agent()
+    assert in_use(world) == SECOND
+    assert world.flows()
+
+
+@pytest.mark.req("DHAAD-04", "DHAAD-06")
+def test_home_agents_are_told_by_preference_and_equal_ones_in_changing_order() -> None:
+    peers = tuple(Peer(address=AGENT + number, preference=number % 2) for number in range(1, 200))
+    settings = replace(home_agent_settings(), peer=peers)
+    orders = set()
+    for identifier in range(40):
+        request = HomeAgentAddressDiscoveryRequest(identifier, mobile_router=bool(identifier % 2))
+        reply = answer(settings, encode_discovery(request, SECOND, AGENT), SECOND)
+        assert reply is not None
+        assert (reply.source, reply.destination) == (AGENT, SECOND)
+        assert len(reply.data) <= 1280 - 40
+        message = decode_discovery(reply.data)
+        assert isinstance(message, HomeAgentAddressDiscoveryReply)
+        assert (message.identifier, message.mobile_router) == (identifier, False)
+        assert all((int(one) - int(AGENT)) % 2 for one in message.home_agents)
+        orders.add(message.home_agents)
+    assert len(orders) > 10
+    assert answer(settings, encode_discovery(message, SECOND, AGENT), SECOND) is None
+    assert answer(settings, b"\x90", SECOND) is None

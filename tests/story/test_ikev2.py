@@ -694,8 +694,8 @@ def test_a_path_narrower_than_its_link_makes_the_tunnel_smaller_for_a_while() ->
     world.mobile_node(IcmpReceived(too_big(care_of, AGENT, up, 1400)))
     world.mobile_node(IcmpReceived(too_big(care_of, AGENT, up, 1450)))
     for complaint in (too_big(AGENT, care_of, 9, 1400), too_big(AGENT, care_of + 1, down, 1400)):
-        world.home_agent_hears(IcmpReceivedByHomeAgent(complaint))
-    world.home_agent_hears(IcmpReceivedByHomeAgent(too_big(AGENT, care_of, down, 1300)))
+        world.home_agent_hears(IcmpReceivedByHomeAgent(complaint, care_of))
+    world.home_agent_hears(IcmpReceivedByHomeAgent(too_big(AGENT, care_of, down, 1300), care_of))
     assert world.ha.dropped == {"packet too big about no binding": 2}
     ours, theirs = kernels(world)
     assert (mtu(ours, 1), mtu(theirs, 1)) == ({protected_mtu(1400)}, {protected_mtu(1300)})

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from itertools import count
 from math import inf
@@ -17,10 +18,14 @@ from home_agent.core import settings as ha_settings
 from home_agent.core.kernel import wanted_kernel as ha_kernel
 from home_agent.core.state import State as HomeAgentState
 from home_agent.core.state import Uplink
+from mip6.reception import IcmpError
 from mip6.wire.checksum import with_checksum
+from mip6.wire.discovery import HomeAgentAddressDiscoveryRequest
+from mip6.wire.discovery import decode as decode_discovery
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, Message, decode
+from mip6.wire.registry import IcmpType
 from mn_agent.core import agent as mn
 from mn_agent.core import commands, events
 from mn_agent.core.devices import Device
@@ -106,6 +111,16 @@ class Sent:
     message: Message
 
 
+@dataclass(frozen=True)
+class Question:
+    """Which home agents are there?"""
+
+    at: float
+    source: IPv6Address
+    destination: IPv6Address
+    identifier: int
+
+
 @dataclass
 class Stream:
     """What became of packets sent at regular moments."""
@@ -146,6 +161,9 @@ class World:
     """Of more home agents."""
     silent: set[IPv6Address] = field(default_factory=set)
     """Home agents that hear and say nothing."""
+    answers_questions: bool = True
+    """Whether somebody tells which home agents there are."""
+    questions: list[Question] = field(default_factory=list)
     respond: Callable[[BindingUpdate, Packet], Packet | None] | None = None
     """Another home agent in place of ours."""
 
@@ -364,6 +382,14 @@ class World:
         if self._link(probe.care_of) is not None:
             self.mobile_node(events.EchoReceived(probe.sequence))
 
+    def _ask(self, question: IcmpError) -> None:
+        message = decode_discovery(question.data)
+        assert isinstance(message, HomeAgentAddressDiscoveryRequest)
+        self.questions.append(Question(self.now, question.source, question.destination, message.identifier))
+        asked = ha_events.IcmpReceived(question.data, question.source)
+        if self.answers_questions and not self._is_silent() and self._link(question.source) is not None:
+            self.home_agent_hears(asked)
+
     def _is_silent(self) -> bool:
         return self.mn.settings.home.agent in self.silent
 
@@ -409,6 +435,8 @@ class World:
                 case commands.Send(packet):
                     self.updates.append(Sent(self.now, packet, decode(packet.data)))
                     self._carry(packet, packet.source, self._arrive_up)
+                case commands.SendIcmp(error) if error.data[0] == IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REQUEST:
+                    self._ask(error)
                 case commands.Tell(notice):
                     self.notices.append(notice.text)
                 case commands.SendProbe(probe):
@@ -438,6 +466,9 @@ class World:
             match command:
                 case ha_events.Send(packet):
                     self._answer(packet)
+                case ha_events.SendIcmp(error) if error.data[0] == IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY:
+                    reply = events.IcmpReceived(error.data)
+                    self.at(self.now + 0.01, partial(self.mobile_node, reply))
                 case ha_events.MoveIke(_, care_of):
                     self.ike_moves.append(care_of)
         self._watch()

@@ -151,6 +151,7 @@ def status(**changes: Any) -> Status:
     usual: dict[str, Any] = {
         "home_address": "2001:db8:aaaa::100",
         "home_agent": "2001:db8:f::2",
+        "alternatives": [],
         "identity": "laptop@example.org",
         "security": "auth-option",
         "registration": registered(),

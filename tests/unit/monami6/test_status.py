@@ -44,6 +44,11 @@ def test_it_says_with_whom_since_when_and_until_when(run: Run, socket_path: Path
     assert "Home address 2001:db8:aaaa::100 of laptop@example.org" in text
 
 
+def test_it_names_the_home_agents_that_are_asked_when_this_one_does_not_serve(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, alternatives=["2001:db8:f::3", "2001:db8:f::4"])
+    assert "home agent 2001:db8:f::2 (others: 2001:db8:f::3, 2001:db8:f::4)" in " ".join(text.split())
+
+
 def test_it_says_which_link_carries_the_traffic_and_why(run: Run, socket_path: Path) -> None:
     text = shown(run, socket_path)
     assert "Default traffic: office, since 14:01:12, 2 min\n  because it is the only registered link" in text

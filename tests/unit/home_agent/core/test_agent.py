@@ -31,6 +31,7 @@ from mip6.wire.options import BindingIdentifier
 from tests.unit.home_agent.core.updates import EPOCH_S, ETHERNET, HOME, LAPTOP, OWN, ROUTER, WIFI, Bench, bid, settings
 
 CORRESPONDENT = IPv6Address("2001:db8:c::2")
+ROUTER_ADDRESS = IPv6Address("2001:db8:1::1")
 
 
 def step(bench: Bench, event: Event) -> list[Command]:
@@ -119,7 +120,7 @@ def too_big(
 def test_too_big_a_packet_in_the_tunnel_is_told_to_who_sent_it() -> None:
     bench = Bench()
     bench.update(bid(1, ETHERNET))
-    (command,) = step(bench, IcmpReceived(too_big(ETHERNET)))
+    (command,) = step(bench, IcmpReceived(too_big(ETHERNET), ROUTER_ADDRESS))
     assert isinstance(command, SendIcmp)
     assert (command.error.source, command.error.destination) == (OWN, CORRESPONDENT)
     mtu, quoted = parse_packet_too_big(command.error.data)
@@ -132,7 +133,7 @@ def test_too_big_a_packet_in_the_tunnel_is_told_to_who_sent_it() -> None:
 def test_nobody_is_told_of_a_packet_size_below_the_minimum() -> None:
     bench = Bench()
     bench.update(bid(1, ETHERNET))
-    (command,) = step(bench, IcmpReceived(too_big(ETHERNET, mtu=1280)))
+    (command,) = step(bench, IcmpReceived(too_big(ETHERNET, mtu=1280), ROUTER_ADDRESS))
     assert isinstance(command, SendIcmp)
     assert parse_packet_too_big(command.error.data)[0] == 1280
 
@@ -149,14 +150,14 @@ def test_forged_complaints_are_not_passed_on() -> None:
         bytes((1, 0)) + too_big(ETHERNET)[2:],
         too_big(ETHERNET)[:14] + b"\x06" + too_big(ETHERNET)[15:],
     ):
-        assert step(bench, IcmpReceived(data)) == []
+        assert step(bench, IcmpReceived(data, ROUTER_ADDRESS)) == []
     assert bench.state.dropped == {"packet too big about no binding": 2}
 
 
 def test_no_more_complaints_are_passed_on_than_a_router_may_send() -> None:
     bench = Bench()
     bench.update(bid(1, ETHERNET))
-    passed_on = sum(len(step(bench, IcmpReceived(too_big(ETHERNET)))) for _ in range(500))
+    passed_on = sum(len(step(bench, IcmpReceived(too_big(ETHERNET), ROUTER_ADDRESS))) for _ in range(500))
     assert passed_on == ERROR_BURST
 
 

@@ -1,0 +1,41 @@
+"""Tells mobile nodes which home agents there are: dynamic home agent address discovery (RFC 6275 section 10.5)."""
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+
+from home_agent.core.settings import Settings
+from mip6.home_agents_anycast import home_agents_anycast
+from mip6.reception import IcmpError
+from mip6.wire.discovery import HomeAgentAddressDiscoveryReply, HomeAgentAddressDiscoveryRequest, decode, encode
+from mip6.wire.errors import DecodeError
+
+MOST = (1280 - 40 - 8) // 16
+"""Addresses in an answer that fits everywhere."""
+
+
+def anycast_addresses(settings: Settings) -> frozenset[IPv6Address]:
+    """Where mobile nodes ask."""
+    return frozenset(home_agents_anycast(node.home_address) for node in settings.node)
+
+
+def answer(settings: Settings, data: bytes, source: IPv6Address) -> IcmpError | None:
+    """To an ICMPv6 message, if it is a request: the most preferred first, and those of equal preference in an order
+    that changes with the request, which has a random identifier.
+    """
+    try:
+        request = decode(data)
+    except DecodeError:
+        return None
+    if not isinstance(request, HomeAgentAddressDiscoveryRequest):
+        return None
+    own = settings.home_agent
+    known = [(own.preference, own.address), *((peer.preference, peer.address) for peer in settings.peer)]
+    first = request.identifier % len(known)
+    turned = [*known[first:], *known[:first]]
+    reply = HomeAgentAddressDiscoveryReply(request.identifier, mobile_router=False, home_agents=_by_preference(turned))
+    return IcmpError(own.address, source, encode(reply, own.address, source))
+
+
+def _by_preference(known: Iterable[tuple[int, IPv6Address]]) -> tuple[IPv6Address, ...]:
+    ordered = sorted(known, key=lambda one: -one[0])
+    return tuple(address for _, address in ordered)[:MOST]
