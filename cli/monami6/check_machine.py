@@ -1,9 +1,10 @@
-"""Checks of the machine: kernel, packet filter, privileges, clock."""
+"""Checks of the machine: kernel, packet filter, privileges, NetworkManager, clock."""
 
 import ctypes
 import gzip
 import os
 import re
+import stat
 import time
 from contextlib import suppress
 from functools import cache
@@ -32,6 +33,11 @@ TIME_ERROR = 5
 WINDOW_S = 7
 """How far a clock may be off (RFC 4285 section 6)."""
 _SET_CLOCK = "let a time service set the clock: apt install systemd-timesyncd, or chrony"
+
+HOOKS = tuple(
+    Path(directory, "NetworkManager/dispatcher.d/pre-down.d/50-monami6") for directory in ("/etc", "/usr/lib")
+)
+"""Where NetworkManager's dispatcher looks for our script; the first that is there counts."""
 
 
 def kernel_version(_patient: Patient) -> Finding:
@@ -163,6 +169,25 @@ def privileges(patient: Patient) -> Finding:
     return ok("the agent may change routes (CAP_NET_ADMIN) and send mobility messages (CAP_NET_RAW)")
 
 
+def network_manager(patient: Patient) -> Finding:
+    """It takes a link down a moment after it said so, unless a script of its dispatcher's waits for the agent."""
+    if all(link["connection"] is None for link in patient.links):
+        return ok("NetworkManager manages no link of the agent's")
+    hook = next((path for path in HOOKS if path.exists()), None)
+    if hook is None:
+        return warning(
+            "NetworkManager does not wait for the agent before it takes a link down: a few packets are lost then",
+            f"install packaging/networkmanager/50-monami6 as {HOOKS[0]}; the Debian package brings it",
+        )
+    status = hook.stat()
+    if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or not status.st_mode & stat.S_IXUSR:
+        return warning(
+            f"NetworkManager does not run {hook}: it must be root's, executable, and for nobody else to change",
+            f"chown root {hook}; chmod 755 {hook}",
+        )
+    return ok(f"NetworkManager runs {hook} before it takes a link down")
+
+
 def clock(patient: Patient) -> Finding:
     """Binding Updates carry the time, and the home agent compares it with its own."""
     if time.time() < Path(__file__).stat().st_mtime:
@@ -200,6 +225,7 @@ CHECKS = (
     Check("IPsec", ipsec),
     Check("modules", modules),
     Check("privileges", privileges),
+    Check("NetworkManager", network_manager),
     Check("clock", clock),
     Check("time service", time_service),
 )

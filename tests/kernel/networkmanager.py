@@ -5,6 +5,7 @@ read-only, /sys too, by which NetworkManager knows that udev is not its; in plac
 what it remembers there are directories of the test's.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -191,6 +192,12 @@ class Desktop:
         return subprocess.run(
             command, env=self._environment, check=check, stdout=subprocess.PIPE, text=True, timeout=60
         ).stdout
+
+    def doctor(self) -> dict[str, dict[str, str]]:
+        """What it finds here, by check."""
+        command = [*self._inside, "monami6", "doctor", "--json"]
+        done = subprocess.run(command, env=self._environment, check=False, stdout=subprocess.PIPE, text=True)
+        return {one["check"]: one for one in json.loads(done.stdout)["checks"]}
 
     def down(self, link: str) -> None:
         self.nmcli("connection", "down", connection(link))

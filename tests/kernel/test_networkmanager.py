@@ -219,8 +219,10 @@ def test_a_link_that_is_taken_down_is_left_before_it_goes(place: Place) -> None:
 def test_without_help_of_its_dispatcher_few_packets_are_lost(place: Place) -> None:
     """It announces the end about one millisecond before."""
     lab, desktop = place
+    assert desktop.doctor()["NetworkManager"]["result"] == "ok"
     desktop.remove_hook()
     try:
+        assert "does not wait" in desktop.doctor()["NetworkManager"]["found"]
         assert max(lost(lab, lambda: desktop.down("ethernet")).values()) <= 20
     finally:
         desktop.install_hook()

@@ -305,6 +305,37 @@ def test_an_agent_in_another_container_is_unknown(tmp_path: Path, monkeypatch: p
     assert "4711" in why_unknown(check_machine.privileges, patient(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("connection", "mode", "uid", "expected", "words"),
+    [
+        (None, None, 0, Result.OK, "manages no link"),
+        ("Home", 0o755, 0, Result.OK, "before it takes a link down"),
+        ("Home", None, 0, Result.WARNING, "does not wait"),
+        ("Home", 0o644, 0, Result.WARNING, "does not run"),
+        ("Home", 0o775, 0, Result.WARNING, "does not run"),
+        ("Home", 0o755, 1000, Result.WARNING, "does not run"),
+    ],
+)
+def test_networkmanager_waits_if_its_dispatcher_has_our_script(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    connection: str | None,
+    mode: int | None,
+    uid: int,
+    expected: Result,
+    words: str,
+) -> None:
+    found = SimpleNamespace(
+        exists=lambda: mode is not None, stat=lambda: SimpleNamespace(st_mode=0o100000 | (mode or 0), st_uid=uid)
+    )
+    monkeypatch.setattr(check_machine, "HOOKS", (tmp_path / "none", found))
+    links = [link("wifi"), link(connection=connection)]
+    finding = check_machine.network_manager(patient(tmp_path, status(links=links)))
+    assert finding.result is expected
+    assert words in finding.found
+    assert bool(finding.remedy) == (expected is not Result.OK)
+
+
 def with_offset(tmp_path: Path, offset_s: float | None) -> Patient:
     one = patient(tmp_path)
     one.__dict__["answer"] = {**one.__dict__["answer"], "clock_offset_s": offset_s}
