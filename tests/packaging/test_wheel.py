@@ -10,8 +10,7 @@ from tests.packaging.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh one, with the wheel and what it needs."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheel")
     source = directory / "source"
     source.mkdir()
@@ -24,14 +23,29 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).stdout
     packed = subprocess.run(["tar", "-c", "--null", "-T", "-"], cwd=ROOT, input=files, check=True, capture_output=True)
     subprocess.run(["tar", "-x", "-C", source], input=packed.stdout, check=True)
-    pip = ["pip", "--quiet", "--python"]
-    subprocess.run(["python3", "-m", "venv", "--without-pip", directory / "venv"], check=True)
     subprocess.run(["pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", directory, source], check=True)
     (wheel,) = directory.glob("monami6-*.whl")
-    # The checkout on Python's path would pass for an installed one
-    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([*pip, directory / "venv/bin/python", "install", wheel], check=True, env=bare)
-    return directory / "venv"
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path) -> Path:
+    """A fresh one, with the wheel and what it needs."""
+    environment = wheel.parent / "venv"
+    install(environment, str(wheel))
+    return environment
+
+
+def install(environment: Path, package: str) -> None:
+    """With pip, in an environment that is made for it."""
+    subprocess.run(["python3", "-m", "venv", "--without-pip", environment], check=True)
+    pip = ["pip", "--quiet", "--python", str(environment / "bin/python")]
+    subprocess.run([*pip, "install", package], check=True, env=without_checkout())
+
+
+def without_checkout(**more: str) -> dict[str, str]:
+    """Environment variables; the checkout on Python's path would pass for an installed package."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | more
 
 
 def run(environment: Path, program: str, *arguments: str, code: int = 0) -> str:
@@ -67,3 +81,16 @@ def test_what_is_missing_is_said_with_how_to_get_it(environment: Path, tmp_path:
     asked = ("add-node", "x", "--qr", "--config", config)
     assert "pip install 'monami6[qr]'" in run(environment, "monami6-ha", *asked, code=2)
     assert "pip install 'monami6[inspect]'" in run(environment, "monami6", "trace", code=1)
+
+
+def test_pipx_installs_and_removes_it(wheel: Path, tmp_path: Path) -> None:
+    """Everything of pipx's own is in one directory."""
+    install(tmp_path / "venv", "pipx")
+    home = without_checkout(PIPX_HOME=str(tmp_path / "home"), PIPX_BIN_DIR=str(tmp_path / "bin"), HOME=str(tmp_path))
+    pipx = tmp_path / "venv/bin/pipx"
+    subprocess.run([pipx, "install", "--quiet", wheel], check=True, env=home)
+    assert {path.name for path in (tmp_path / "bin").iterdir()} == {"monami6", "monami6d", "monami6-ha"}
+    assert run(tmp_path, "monami6", "--version") == f"monami6, version {wheel.name.split('-')[1]}\n"
+    assert run(tmp_path, "monami6", "--help").startswith("Usage: monami6 ")
+    subprocess.run([pipx, "uninstall", "monami6"], check=True, env=home, capture_output=True)
+    assert list((tmp_path / "bin").iterdir()) == []
