@@ -25,20 +25,24 @@ from home_agent.core.discovery import anycast_addresses
 from home_agent.core.events import (
     Command,
     Event,
+    HomeLinkChanged,
     IcmpReceived,
     IkeLooked,
     MoveIke,
+    NeighborHeard,
     PacketReceived,
     Refused,
     RevocationRequested,
     Send,
     SendIcmp,
+    SendNeighbor,
     SettingsChanged,
     SwitchRequested,
     Tell,
     Tick,
     UplinkChanged,
 )
+from home_agent.core.home_link import HomeLink
 from home_agent.core.ike import connections, restored
 from home_agent.core.kernel import TABLE_NAME, associations, wanted_kernel
 from home_agent.core.report import status
@@ -52,10 +56,12 @@ from mip6.daemon import Daemon, boottime
 from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
 from mip6.linux import routing
+from mip6.linux.neighbor_socket import NeighborSocket
 from mip6.linux.netlink import Netlink, Notifications, message
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.neighbor import NeighborMessage, solicited_node
 from mip6.wire.registry import IcmpType, RevocationTrigger
 
 if TYPE_CHECKING:
@@ -71,7 +77,7 @@ SWITCH_S = 30.0
 class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     """The home agent on a real machine."""
 
-    fixed = frozenset({("home_agent", "address"), ("ikev2",), ("paths",)})
+    fixed = frozenset({("home_agent", "address"), ("home_agent", "home_link"), ("ikev2",), ("paths",)})
 
     def __init__(self, read: Callable[[], Settings]) -> None:
         """`read` reads the configuration. Raises ConfigError."""
@@ -86,6 +92,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
             is_mobile_node=False,
         )
         self._uplinks: _UplinkWatcher | None = None
+        self._neighbors: NeighborSocket | None = None
         self._charon: Charon | None = None
 
     # core
@@ -137,6 +144,8 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
                 self.send(packet)
             case SendIcmp(error):
                 self.send_icmp(error)
+            case SendNeighbor(said):
+                self._say(said)
             case MoveIke(home_address, care_of):
                 self.migrate(ike_move(self.association(home_address), Side.HOME_AGENT, care_of))
                 assert self._charon is not None
@@ -151,6 +160,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     def take(self, settings: Settings) -> None:
         self.handle(SettingsChanged(settings))
         self._be_found()
+        self._join_groups()
         if self._charon is not None:
             self._charon.renew(connections(settings))
 
@@ -168,7 +178,9 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         """Where mobile nodes ask which home agents there are."""
         icmp = self.icmp
         if icmp is not None:
-            self._try("discovery", lambda: icmp.join_anycast(anycast_addresses(self.state.settings)))
+            link = self.state.home_link
+            interface, addresses = link.index if link is not None else None, anycast_addresses(self.state.settings)
+            self._try("discovery", lambda: icmp.join_anycast(addresses, interface))
 
     def _open_charon(self) -> None:
         ikev2 = self.state.settings.ikev2
@@ -184,8 +196,44 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         if sas is not None:
             self.sweep_states(sas)
 
+    def _say(self, said: NeighborMessage) -> None:
+        neighbors = self._neighbors
+        if neighbors is not None:
+            self._try("home link", lambda: neighbors.send(said))
+
+    def _hear_neighbors(self) -> None:
+        assert self._neighbors is not None
+        for heard in self._neighbors.receive():
+            self.handle(NeighborHeard(heard))
+
+    def _look_at_home_link(self) -> None:
+        """Hear what is asked there for the home addresses of all mobile nodes."""
+        assert self._uplinks is not None
+        name = self.state.settings.home_agent.home_link
+        link = self._uplinks.home_link(name) if name is not None else None
+        self.trouble("home link", f"there is no interface {name} that is up" if name is not None and not link else None)
+        if link == self.state.home_link:
+            return
+        if self._neighbors is not None:
+            self.unwatch(self._neighbors.fileno())
+            self._neighbors.close()
+            self._neighbors = None
+        if link is not None:
+            self._neighbors = NeighborSocket(link.index)
+            self.watch(self._neighbors.fileno(), self._hear_neighbors)
+            self._join_groups()
+        self.handle(HomeLinkChanged(link))
+        self._be_found()
+
+    def _join_groups(self) -> None:
+        neighbors = self._neighbors
+        if neighbors is not None:
+            groups = {solicited_node(node.home_address) for node in self.state.settings.node}
+            self._try("home link", lambda: neighbors.join(groups))
+
     def _look(self) -> None:
         assert self._uplinks is not None
+        self._look_at_home_link()
         uplink = self._uplinks.look()
         if uplink != self.state.uplink:
             self.handle(UplinkChanged(uplink))
@@ -291,8 +339,12 @@ def _convert(arguments: Mapping[str, Any], kind: type[_KindT]) -> _KindT:
         raise ControlError("request", str(error)) from None
 
 
+_IFF_RUNNING = 0x40
+_IFA_F_DADFAILED, _IFA_F_TENTATIVE = 0x08, 0x40
+
+
 class _UplinkWatcher:
-    """Finds the interface that has an address."""
+    """Finds the interface that has an address, and the one towards the home link."""
 
     def __init__(self, own: IPv6Address) -> None:
         self._own = str(own)
@@ -308,6 +360,21 @@ class _UplinkWatcher:
         for answer in self._netlink.dump(routing.RTM_GETADDR, request):
             if answer.get_attr("IFA_LOCAL") == self._own or answer.get_attr("IFA_ADDRESS") == self._own:
                 return Uplink(answer["index"], self._mtu(answer["index"]))
+        return None
+
+    def home_link(self, name: str) -> HomeLink | None:
+        """The interface of this name, if it is up and has a link-local address that may be used."""
+        links = self._netlink.dump(routing.RTM_GETLINK, message(ifinfmsg, {"family": socket.AF_UNSPEC}, {}))
+        found = next((one for one in links if one.get_attr("IFLA_IFNAME") == name), None)
+        if found is None or not found["flags"] & _IFF_RUNNING:
+            return None
+        request = message(ifaddrmsg, {"family": socket.AF_INET6}, {})
+        for answer in self._netlink.dump(routing.RTM_GETADDR, request):
+            address = IPv6Address(answer.get_attr("IFA_ADDRESS"))
+            is_usable = not answer["flags"] & (_IFA_F_TENTATIVE | _IFA_F_DADFAILED)
+            if answer["index"] == found["index"] and address.is_link_local and is_usable:
+                hardware_address = bytes.fromhex(found.get_attr("IFLA_ADDRESS").replace(":", ""))
+                return HomeLink(found["index"], hardware_address, address)
         return None
 
     def _mtu(self, index: int) -> int:

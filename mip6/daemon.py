@@ -335,6 +335,9 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         """Call when the file descriptor is readable."""
         asyncio.get_running_loop().add_reader(fileno, callback)
 
+    def unwatch(self, fileno: int) -> None:
+        asyncio.get_running_loop().remove_reader(fileno)
+
     def soon(self, event: EventT) -> None:
         """Take an event, but not in the middle of a step."""
         asyncio.get_running_loop().call_soon(self.handle, event)

@@ -7,23 +7,27 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address
+from math import inf
 from typing import assert_never
 
-from home_agent.core import discovery
+from home_agent.core import discovery, home_link
 from home_agent.core.cache import Binding, Cache, CacheEntry, expire, with_bindings
 from home_agent.core.cache import deadline as cache_deadline
 from home_agent.core.events import (
     Command,
     Event,
+    HomeLinkChanged,
     IcmpReceived,
     IkeLooked,
     MoveIke,
+    NeighborHeard,
     NoticeKind,
     PacketReceived,
     Refused,
     RevocationRequested,
     Send,
     SendIcmp,
+    SendNeighbor,
     SettingsChanged,
     SwitchRequested,
     Tell,
@@ -31,7 +35,7 @@ from home_agent.core.events import (
     UplinkChanged,
 )
 from home_agent.core.ike import adopt, connection_name, due_at, established, looked
-from home_agent.core.responder import respond
+from home_agent.core.responder import Answer, respond
 from home_agent.core.revocation import Revocation, Revoked, bindings_of, indication, is_answer, spell, tried
 from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State
@@ -45,8 +49,9 @@ from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingRefreshRequest, BindingRevocationAcknowledgement, BindingUpdate, encode
+from mip6.wire.neighbor import NeighborMessage, NeighborSolicitation
 from mip6.wire.options import BindingIdentifier
-from mip6.wire.registry import RevocationStatus, RevocationTrigger
+from mip6.wire.registry import RevocationStatus, RevocationTrigger, Status
 
 
 def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
@@ -82,7 +87,8 @@ def _reconfigure(state: State, settings: Settings) -> State:
 def deadline(state: State) -> float:
     """When `step` wants a Tick; infinity for never."""
     requests = [binding.refresh_request_at for entry in state.cache.values() for binding in entry.bindings.values()]
-    telling = [one.due_at for one in state.revocations.values()] + [one.due_at for one in state.switches.values()]
+    telling = [one.until_at for one in state.checks.values()] + [one.due_at for one in state.defences.values()]
+    telling += [one.due_at for one in state.revocations.values()] + [one.due_at for one in state.switches.values()]
     ends = cache_deadline(state.cache), due_at(state.tunnels), path_mtu.due_at(state.path_mtus)
     return min([*ends, *requests, *telling])
 
@@ -101,6 +107,10 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = _relay(state, data, now) if reply is None else _send_limited(state, reply, now)
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
+        case HomeLinkChanged(link):
+            state = replace(state, home_link=link, defences={})
+        case NeighborHeard(heard):
+            state, commands = _hear(state, heard, now)
         case IkeLooked(sas, negotiated):
             state, commands = _look(state, sas, negotiated, now)
         case SettingsChanged(settings):
@@ -119,10 +129,16 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state, requests = _request_refresh(state, now)
     state, indications = _indicate(state, now)
     state, switches = _switch(state, now)
-    return state, [*commands, *requests, *indications, *switches, *_notices(before, state)]
+    state, checked = _end_checks(state, now)
+    state, announced = _defend(state, now)
+    told = *requests, *indications, *switches, *checked, *announced
+    return state, [*commands, *told, *_notices(before, state)]
 
 
-def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[State, list[Command]]:
+def _receive(
+    state: State, packet: Packet | DecodeError, now: float, *, is_duplicate: bool | None = None
+) -> tuple[State, list[Command]]:
+    """`is_duplicate`: whether the home address was found to be somebody else's; None: nobody has looked yet."""
     if isinstance(packet, DecodeError):
         return _drop(state, packet.reason.value, None, now)
     message = receive(packet, from_mobile_node=True)
@@ -143,8 +159,10 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
         _unix_ns(state, now),
         owner=owner,
         key_mobility=owner is not None and _can_move(state, owner),
-        is_to_leave=owner is not None and owner.home_address in state.switches,
+        refusal=_refusal(state, owner, is_duplicate=bool(is_duplicate)),
     )
+    if is_duplicate is None and owner is not None and _is_to_be_checked(state, owner.home_address, answer):
+        return _check(state, owner.home_address, packet, now)
     state = replace(state, cache=answer.cache)
     if not answer.authentic:
         return _drop(state, answer.reason or "", answer.acknowledgement, now)
@@ -308,6 +326,76 @@ def _switch(state: State, now: float) -> tuple[State, list[Command]]:
             commands.append(Send(switch_message(switch, entry, state.settings.home_agent.address)))
         left[home_address] = switch
     return (replace(state, switches=left), commands) if left != state.switches else (state, [])
+
+
+def _refusal(state: State, owner: Node | None, *, is_duplicate: bool) -> Status | None:
+    if is_duplicate:
+        return Status.DUPLICATE_ADDRESS_DETECTION_FAILED
+    is_to_leave = owner is not None and owner.home_address in state.switches
+    return Status.ADMINISTRATIVELY_PROHIBITED if is_to_leave else None
+
+
+def _is_to_be_checked(state: State, home_address: IPv6Address, answer: Answer) -> bool:
+    """Whether the home address gets its first binding (RFC 6275 section 10.3.1)."""
+    before, after = state.cache.get(home_address), answer.cache.get(home_address)
+    is_first = not (before is not None and before.bindings) and after is not None and bool(after.bindings)
+    return answer.authentic and is_first and state.home_link is not None
+
+
+def _check(state: State, home_address: IPv6Address, packet: Packet, now: float) -> tuple[State, list[Command]]:
+    """The last of its updates waits, if there are several."""
+    check = state.checks.get(home_address)
+    if check is not None:
+        waiting = replace(check, packet=packet)
+        return replace(state, checks={**state.checks, home_address: waiting}), []
+    checks = {**state.checks, home_address: home_link.Check(packet, now + home_link.CHECK_S)}
+    return replace(state, checks=checks), [SendNeighbor(home_link.question(home_address))]
+
+
+def _end_checks(state: State, now: float) -> tuple[State, list[Command]]:
+    """Nobody has said that these are his."""
+    commands: list[Command] = []
+    for home_address, check in state.checks.items():
+        if check.until_at <= now:
+            state, answers = _end_check(state, home_address, now, is_duplicate=False)
+            commands += answers
+    return state, commands
+
+
+def _end_check(
+    state: State, home_address: IPv6Address, now: float, *, is_duplicate: bool
+) -> tuple[State, list[Command]]:
+    check = state.checks[home_address]
+    others = {known: one for known, one in state.checks.items() if known != home_address}
+    return _receive(replace(state, checks=others), check.packet, now, is_duplicate=is_duplicate)
+
+
+def _hear(state: State, heard: NeighborMessage, now: float) -> tuple[State, list[Command]]:
+    link = state.home_link
+    if link is None:
+        return state, []
+    if home_link.contradicts(heard, link, state.checks):
+        return _end_check(state, heard.target, now, is_duplicate=True)
+    if isinstance(heard, NeighborSolicitation) and heard.target in state.defences:
+        return state, [SendNeighbor(home_link.answer(link, heard))]
+    return state, []
+
+
+def _defend(state: State, now: float) -> tuple[State, list[Command]]:
+    """Stand in for those that are away, and for no others."""
+    link = state.home_link
+    if link is None:
+        return state, []
+    commands: list[Command] = []
+    new = home_link.Defence(home_link.ANNOUNCEMENTS, now)
+    bound = [home_address for home_address, entry in state.cache.items() if entry.bindings]
+    defences = {home_address: state.defences.get(home_address, new) for home_address in bound}
+    for home_address, defence in defences.items():
+        if defence.due_at <= now:
+            left = defence.left - 1
+            defences[home_address] = home_link.Defence(left, now + home_link.BETWEEN_S if left else inf)
+            commands.append(SendNeighbor(home_link.announcement(link, home_address)))
+    return (replace(state, defences=defences), commands) if defences != state.defences else (state, [])
 
 
 def _notices(before: State, after: State) -> list[Command]:

@@ -5,6 +5,7 @@ from enum import Enum
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from home_agent.core.home_link import HomeLink
 from home_agent.core.settings import Settings
 from home_agent.core.state import Uplink
 from mip6.ike_sas import IkeSa
@@ -12,6 +13,7 @@ from mip6.reception import IcmpError
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.neighbor import NeighborMessage
 from mip6.wire.registry import RevocationTrigger
 
 
@@ -38,6 +40,20 @@ class UplinkChanged:
     """The home agent's address is now on this interface; None if it is on none."""
 
     uplink: Uplink | None
+
+
+@dataclass(frozen=True, slots=True)
+class HomeLinkChanged:
+    """The interface towards the home link, and our addresses there; None: it is not there, or none is configured."""
+
+    home_link: HomeLink | None
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborHeard:
+    """Somebody on the home link asks for an address, or says that he has it."""
+
+    message: NeighborMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,8 @@ Event: TypeAlias = (
     PacketReceived
     | IcmpReceived
     | UplinkChanged
+    | HomeLinkChanged
+    | NeighborHeard
     | IkeLooked
     | RevocationRequested
     | SwitchRequested
@@ -105,6 +123,13 @@ class Send:
     """Send a mobility message to a mobile node."""
 
     packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class SendNeighbor:
+    """Say something on the home link."""
+
+    message: NeighborMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +163,4 @@ class MoveIke:
     care_of: IPv6Address
 
 
-Command: TypeAlias = Send | SendIcmp | MoveIke | Tell
+Command: TypeAlias = Send | SendNeighbor | SendIcmp | MoveIke | Tell

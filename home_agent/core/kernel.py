@@ -102,7 +102,7 @@ def wanted_kernel(state: State) -> Kernel:
     routes = [
         decapsulation_route(DECAPSULATION_TABLE, DELIVER, LOCAL_TABLE),
         decapsulation_route(DECAPSULATION_TABLE, FORWARD, None),
-        *(Route(HOME_TABLE, prefix) for prefix in state.settings.home_agent.prefixes),
+        *_nowhere(state.settings),
     ]
     if state.uplink is not None:
         for place, entry in bound.items():
@@ -118,6 +118,12 @@ def wanted_kernel(state: State) -> Kernel:
         policies=frozenset(_policies(state.settings, protected)),
         states=frozenset(_states(state)),
     )
+
+
+def _nowhere(settings: Settings) -> list[Route]:
+    """Without a home link whoever is not bound is unreachable; there he may be at home."""
+    own = settings.home_agent
+    return [Route(HOME_TABLE, prefix) for prefix in own.prefixes if own.home_link is None]
 
 
 Protected = Mapping[int, Mapping[int, IPv6Address]]

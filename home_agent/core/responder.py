@@ -57,8 +57,8 @@ class _Update:
     """The one to put into the answer: the update's own, unless it was refused for it."""
     key_mobility: bool = False
     """Whether there is an IKE SA, and we can move it."""
-    is_to_leave: bool = False
-    """Whether the mobile node has been told to go to another home agent."""
+    refusal: Status | None = None
+    """What it is refused with, if it wants to bind anything."""
 
 
 def respond(
@@ -72,11 +72,11 @@ def respond(
     *,
     owner: Node | None,
     key_mobility: bool,
-    is_to_leave: bool = False,
+    refusal: Status | None = None,
 ) -> Answer:
     """Take a Binding Update. `nodes`: by identity. `packet.home_address`: from the Home Address option. `unix_ns`: the
     time of day, for timestamps. `owner`: of the home address. `key_mobility`: it has an IKE SA that we can move.
-    `is_to_leave`: it has been told to go to another home agent.
+    `refusal`: what it is refused with, if it wants to bind anything; None for nothing.
     """
     home_address = packet.home_address or packet.source
     if not is_routable(packet.source):
@@ -86,7 +86,7 @@ def respond(
     if owner is not None and owner.is_ipsec:
         if not packet.protected:
             return Answer(cache, reason="not protected by IPsec")
-        update = _Update(packet, message, owner, settings, None, key_mobility=key_mobility, is_to_leave=is_to_leave)
+        update = _Update(packet, message, owner, settings, None, key_mobility=key_mobility, refusal=refusal)
         return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
     identifier, secret = _first(message, MobileNodeIdentifier), _first(message, MessageAuthentication)
     if identifier is None or secret is None:
@@ -96,7 +96,7 @@ def respond(
         return Answer(cache, reason="unknown mobile node")
     if node.spi != secret.spi:
         return Answer(cache, reason="unknown security parameter index")
-    update = _Update(packet, message, node, settings, _first(message, MessageReplayProtection))
+    update = _Update(packet, message, node, settings, _first(message, MessageReplayProtection), refusal=refusal)
     if node.key is None or not auth.verify(packet.data, message, node.key, packet.source, home_address):
         return Answer(cache, _acknowledgement(update, Status.MIPV6_AUTH_FAIL), "authenticator is wrong")
     return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
@@ -126,8 +126,8 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
         if entry is not None and entry.bindings:
             return _refuse(cache, update, Status.REGISTRATION_TYPE_CHANGE_DISALLOWED)
         return Answer(cache, reason="not a home registration")
-    if update.is_to_leave and message.lifetime:
-        return _refuse(cache, update, Status.ADMINISTRATIVELY_PROHIBITED)
+    if update.refusal is not None and message.lifetime:
+        return _refuse(cache, update, update.refusal)
     held = entry.bindings if entry is not None else {}
     outcome = change(held, message, packet_source=update.packet.source, settings=update.settings, now=now)
     if isinstance(outcome, Status):

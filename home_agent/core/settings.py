@@ -19,6 +19,9 @@ class HomeAgent:
     address: IPv6Address
     prefixes: tuple[IPv6Network, ...]
     """Home prefixes: routed to this machine, and home addresses are taken from them."""
+    home_link: str | None = None
+    """The interface towards the home link, where hosts with home addresses are at home; None: there is no such link,
+    all home addresses are away."""
     preference: Annotated[int, Range(-32768, 32767, "a whole number")] = 0
     """Among the home agents that mobile nodes are told of, the highest first."""
     max_lifetime_s: Annotated[int, Range(16, 262140, "a whole number of seconds")] = 3600

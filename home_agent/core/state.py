@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from home_agent.core.cache import Cache
+from home_agent.core.home_link import Check, Defence, HomeLink
 from home_agent.core.revocation import Revocation, Revoked
 from home_agent.core.settings import Node, Settings
 from home_agent.core.switch import Switch
@@ -50,6 +51,11 @@ class State:
     """How the last one ended, by home address."""
     switches: Mapping[IPv6Address, Switch] = field(default_factory=dict)
     """Mobile nodes that are to go to another home agent, by home address."""
+    home_link: HomeLink | None = None
+    checks: Mapping[IPv6Address, Check] = field(default_factory=dict)
+    """Home addresses that may be somebody else's on the home link."""
+    defences: Mapping[IPv6Address, Defence] = field(default_factory=dict)
+    """Home addresses that we stand in for there."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -9,6 +9,7 @@ takes them off (mip6.ipsec): then it gets the message between home address and h
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv6Address
 
 from mip6.wire.errors import DecodeError
@@ -105,7 +106,7 @@ class IcmpSocket:
             blocked[number >> 5] ^= 1 << (number & 31)
         self._socket.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
 
-        self._anycast: frozenset[IPv6Address] = frozenset()
+        self._anycast: frozenset[bytes] = frozenset()
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -113,15 +114,18 @@ class IcmpSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def join_anycast(self, addresses: frozenset[IPv6Address]) -> None:
-        """Have this machine take what is sent to these, and to none that it took before. Raises OSError."""
-        for option, changed in (
-            (IPV6_LEAVE_ANYCAST, self._anycast - addresses),
-            (IPV6_JOIN_ANYCAST, addresses - self._anycast),
-        ):
-            for address in changed:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, option, address.packed + bytes(4))
-        self._anycast = addresses
+    def join_anycast(self, addresses: frozenset[IPv6Address], interface: int | None) -> None:
+        """Have this machine take what is sent to these on the link of this interface, or on any for None, and to none
+        that it took before. Raises OSError.
+        """
+        wanted = frozenset(address.packed + struct.pack("=I", interface or 0) for address in addresses)
+        for request in self._anycast - wanted:
+            with suppress(OSError):  # it went with its interface
+                self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_LEAVE_ANYCAST, request)
+        self._anycast &= wanted
+        for request in wanted - self._anycast:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_JOIN_ANYCAST, request)
+            self._anycast |= {request}
 
     def send(self, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Send a message; the kernel fills in its checksum. Raises OSError."""

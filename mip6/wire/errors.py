@@ -17,6 +17,7 @@ class DecodeReason(Enum):
     BAD_ROUTING_HEADER = "not a type 2 routing header with one segment left"
     BAD_HOME_ADDRESS = "home address is not unicast routable"
     NO_HOME_ADDRESS = "no home address option"
+    BAD_NEIGHBOR_MESSAGE = "neighbor message that may come from another link"
     DUPLICATE_HOME_ADDRESS = "more than one home address option"
 
 

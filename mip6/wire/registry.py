@@ -235,12 +235,14 @@ class FlowStatus(IntEnum):
 
 
 class IcmpType(IntEnum):
-    """ICMPv6 types used here (RFC 4443; RFC 6275 sections 6.5 to 6.8)."""
+    """ICMPv6 types used here (RFC 4443; RFC 4861; RFC 6275 sections 6.5 to 6.8)."""
 
     PACKET_TOO_BIG = 2
     PARAMETER_PROBLEM = 4
     ECHO_REQUEST = 128
     ECHO_REPLY = 129
+    NEIGHBOR_SOLICITATION = 135
+    NEIGHBOR_ADVERTISEMENT = 136
     HOME_AGENT_ADDRESS_DISCOVERY_REQUEST = 144
     HOME_AGENT_ADDRESS_DISCOVERY_REPLY = 145
     MOBILE_PREFIX_SOLICITATION = 146

@@ -1,0 +1,78 @@
+"""Neighbor solicitations and advertisements on one link, for addresses that are not this machine's own."""
+
+import socket
+import struct
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from ipaddress import IPv6Address
+
+from mip6.linux.mobility_socket import ICMPV6_FILTER, IPV6_HDRINCL, IPV6_PKTINFO, IPV6_RECVPKTINFO
+from mip6.wire.errors import DecodeError
+from mip6.wire.neighbor import NeighborMessage, build, parse
+from mip6.wire.registry import IcmpType, NextHeader
+
+_IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
+_RECEIVE_OCTETS = 1 << 12
+
+
+class NeighborSocket:
+    """Hears what is sent to the groups that were joined, and to all nodes; says what it is told to, word for word."""
+
+    def __init__(self, interface: int) -> None:
+        """`interface`: index. Raises OSError."""
+        self._interface = interface
+        self._receiver, self._sender = (_raw_socket(interface) for _ in range(2))
+        blocked = [0xFFFFFFFF] * 8
+        for number in (IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT):
+            blocked[number >> 5] ^= 1 << (number & 31)
+        self._receiver.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
+        for option in (IPV6_RECVPKTINFO, _IPV6_RECVHOPLIMIT):
+            self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
+        self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
+        # What we ask ourselves must not look like somebody else's question
+        self._sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+        self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+        self._groups: frozenset[IPv6Address] = frozenset()
+
+    def fileno(self) -> int:
+        return self._receiver.fileno()
+
+    def close(self) -> None:
+        self._receiver.close()
+        self._sender.close()
+
+    def join(self, groups: AbstractSet[IPv6Address]) -> None:
+        """Hear these groups, and none that was joined before. Raises OSError."""
+        for option, changed in (
+            (socket.IPV6_LEAVE_GROUP, self._groups - groups),
+            (socket.IPV6_JOIN_GROUP, groups - self._groups),
+        ):
+            for group in changed:
+                request = group.packed + struct.pack("=I", self._interface)
+                self._receiver.setsockopt(socket.IPPROTO_IPV6, option, request)
+        self._groups = frozenset(groups)
+
+    def send(self, message: NeighborMessage) -> None:
+        """Raises OSError."""
+        self._sender.sendto(build(message), (str(message.destination), 0, 0, self._interface))
+
+    def receive(self) -> Iterator[NeighborMessage]:
+        """All that waits and makes sense. Never blocks."""
+        while True:
+            try:
+                data, ancillary, _flags, address = self._receiver.recvmsg(_RECEIVE_OCTETS, 256)
+            except BlockingIOError:
+                return
+            found = {kind: value for _level, kind, value in ancillary}
+            destination = IPv6Address(found[IPV6_PKTINFO][:16])
+            (hop_limit,) = struct.unpack("=i", found[_IPV6_HOPLIMIT])
+            with suppress(DecodeError):
+                yield parse(data, IPv6Address(address[0].partition("%")[0]), destination, hop_limit)
+
+
+def _raw_socket(interface: int) -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    raw = socket.socket(socket.AF_INET6, kind, NextHeader.ICMPV6)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, socket.if_indextoname(interface).encode() + b"\0")
+    return raw
