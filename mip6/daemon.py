@@ -238,7 +238,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             self._reconcile()
         for command in commands:
             self.perform(command)
-        self._settle()
+        self.settle()
         if is_news:
             self._save()
         self._arm()
@@ -248,12 +248,13 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[future] = is_met
         try:
-            self._settle()
+            self.settle()
             await future
         finally:
             del self._waiting[future]
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """After every step: whatever waits for a state looks at it now."""
         for future, is_met in list(self._waiting.items()):
             if not future.done() and is_met(self.state):
                 future.set_result(None)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from mip6 import statefile
 from mip6.config import ConfigError
-from mip6.control import Method
+from mip6.control import Method, Peer, nobody_else
 from mip6.daemon import Daemon, boottime
 from mip6.ike import MOBILITY, tunnel_name
 from mip6.ipsec import Association, Side, ike_move
@@ -72,6 +72,7 @@ from mn_agent.system.watcher import Watcher
 
 if TYPE_CHECKING:
     from mip6.charon import Charon, Sas
+    from mn_agent.system.dbus_service import Service
     from mn_agent.system.logind import Logind
     from mn_agent.system.networkmanager import NetworkManager
 
@@ -105,6 +106,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         self._charon: Charon | None = None
         self._network_manager: NetworkManager | None = None
         self._logind: Logind | None = None
+        self._service: Service | None = None
         self._resumed_at = -inf
         self._identifier = secrets.randbelow(0x10000)
         self._counted: Mapping[str, Counter] = {}
@@ -240,7 +242,8 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
 
     def _open_bus(self) -> None:
         try:
-            from mn_agent.system.logind import Logind  # they need a package that others do without
+            from mn_agent.system.dbus_service import Service  # they need a package that others do without
+            from mn_agent.system.logind import Logind
             from mn_agent.system.networkmanager import NetworkManager
         except ModuleNotFoundError as error:
             self.log.info("D-Bus is not used: %s", error)
@@ -249,6 +252,8 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         self._network_manager.start()
         self._logind = Logind(self._logind_tells)
         self._logind.start()
+        self._service = Service(self.methods(), self._api.glance, lambda why: self.trouble("D-Bus service", why))
+        self._service.start()
 
     def _logind_tells(self) -> None:
         self.heed_sleep()
@@ -285,6 +290,11 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             self.handle(PolicyChosen(renewed, by_people=self.state.chosen is not None))
         asyncio.get_running_loop().call_later(CGROUPS_S, self._look_for_cgroups)
 
+    def settle(self) -> None:
+        if self._service is not None:
+            self._service.look()
+        super().settle()
+
     async def leave(self) -> None:
         self.handle(StopRequested())
         await self.until(agent.is_finished)
@@ -295,6 +305,9 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
 
     def methods(self) -> Mapping[str, Method]:
         return self._api.methods()
+
+    async def authority(self, peer: Peer, action: str) -> str | None:
+        return await (self._service.authority if self._service is not None else nobody_else)(peer, action)
 
     def interfaces(self) -> Snapshot:
         """As they are now; none when they cannot be seen."""

@@ -1,22 +1,29 @@
 """The D-Bus system bus: a connection that may be slow, mad or gone, and keeps nobody waiting.
 
-The package `dbus-fast` turns messages into octets and back, and owns the socket. It sends nothing but what is asked for
-here, and somebody hears of every future of its that fails: a failure that nobody hears of ends the daemon.
+The package `dbus-fast` turns messages into octets and back, and writes them. It sends nothing but what is asked for
+here, and somebody hears of every future of its that fails: a failure that nobody hears of ends the daemon. What comes
+is read here: anybody on this machine can send us a message of 32 MB, which would take the library seconds.
 """
 
 import asyncio
+import io
 import logging
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Never, TypeVar
 
 from dbus_fast import BusType, Message, MessageFlag, MessageType
+from dbus_fast._private.unmarshaller import Unmarshaller
 from dbus_fast.aio import MessageBus
 
 ANSWER_S = 5.0
 """Patience with the bus, and with what is asked over it."""
 RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 """How long after the bus went away it is looked for again, and then twice as long each time."""
+
+LONGEST = 1 << 17
+"""Octets of a message that is read at all: the worst of this length takes 15 ms."""
 
 BUS, BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 """The bus itself, as somebody to talk to."""
@@ -27,6 +34,13 @@ THE_BUS = "the D-Bus system bus"
 """How people hear of it."""
 _AWAY = {f"{ERROR}{name}" for name in ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected")}
 _DENIED = f"{ERROR}AccessDenied"
+
+_CHUNK = 1 << 15
+_HEAD = 16
+_LONGEST_EVER = 1 << 27
+"""By the D-Bus specification."""
+_LENGTHS = {"l": struct.Struct("<4xI4xI"), "B": struct.Struct(">4xI4xI")}
+"""Of body and header fields, by byte order."""
 
 # A bus that makes no sense is told as a trouble, once: no traceback for each message
 logging.getLogger("dbus_fast").setLevel(logging.CRITICAL)
@@ -46,14 +60,18 @@ class Bus:
     """A connection to the bus, which may be anything. Only errors of this module come out of it."""
 
     def __init__(self, bus: MessageBus, hear: Callable[[Message | None], None]) -> None:
-        """`hear` hears signals, and None when the connection is lost."""
+        """`hear` hears signals, and None when the connection is lost. Raises AwayError or BusError."""
         self._bus = bus
         self._hear = hear
         self._serve: Callable[[Message], None] | None = None
         self._waiting: dict[int, asyncio.Future[Message | None]] = {}
         """For answers, by serial number; None: none will come."""
+        self._inbox = _Inbox()
+        assert bus._sock is not None
+        self._socket = bus._sock
         self._end = spawn(self._watch())
-        bus.add_message_handler(self._receive)
+        with _library():  # which may have lost the connection already
+            asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     def close(self) -> None:
         self._bus.disconnect()
@@ -67,11 +85,24 @@ class Bus:
         """Hear calls, too: each wants an answer."""
         self._serve = answer
 
-    async def send(self, message: Message) -> None:
-        """An answer, or a signal."""
+    async def reply(self, call: Message, signature: str, *results: object) -> None:
+        """Answer a call."""
+        if not call.flags & MessageFlag.NO_REPLY_EXPECTED:
+            await self._tell(lambda: Message.new_method_return(call, signature, list(results)))
+
+    async def reject(self, call: Message, name: str, text: str) -> None:
+        """Answer a call by an error. `name`: for programs."""
+        if not call.flags & MessageFlag.NO_REPLY_EXPECTED:
+            await self._tell(lambda: Message.new_error(call, name, text))
+
+    async def signal(self, path: str, interface: str, member: str, signature: str, *arguments: object) -> None:
+        """To everybody who listens."""
+        await self._tell(lambda: Message.new_signal(path, interface, member, signature, list(arguments)))
+
+    async def _tell(self, message: Callable[[], Message]) -> None:
         self.insist()
         with _library():
-            await self._send(message)
+            await self._send(message())
 
     async def listen(self, *rules: str) -> None:
         """Hear the signals that match these."""
@@ -80,9 +111,16 @@ class Bus:
                 await self.call(BUS, BUS_PATH, BUS, "AddMatch", "s", rule)
 
     async def call(
-        self, destination: str, path: str, interface: str, member: str, signature: str, *arguments: object
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        *arguments: object,
+        flags: MessageFlag = MessageFlag.NO_AUTOSTART,  # whether others run is not for us to decide
     ) -> Message | None:
-        """The answer; None when there is nobody of that path who could give one."""
+        """The answer; None when there is nobody of that path who could give one, or he says no."""
         self.insist()
         serial = self._bus.next_serial()
         waiting: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
@@ -94,7 +132,7 @@ class Bus:
                     path=path,
                     interface=interface,
                     member=member,
-                    flags=MessageFlag.NO_AUTOSTART,  # whether others run is not for us to decide
+                    flags=flags,
                     signature=signature,
                     body=list(arguments),
                     serial=serial,
@@ -127,8 +165,23 @@ class Bus:
                 writer.fut.exception()
             raise
 
-    def _receive(self, message: Message) -> bool:
-        """Whether nothing more is to be done about it: the library would answer calls, and that is not its business."""
+    def _read(self) -> None:
+        try:
+            octets = self._socket.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._bus._finalize(error)
+            return
+        try:
+            messages = self._inbox.take(octets)
+        except Exception as error:
+            self._bus._finalize(error)
+            return
+        for message in messages:
+            self._receive(message)
+
+    def _receive(self, message: Message) -> None:
         match message.message_type:
             case MessageType.SIGNAL:
                 self._hear(message)
@@ -138,7 +191,6 @@ class Bus:
                 waiting = self._waiting.get(message.reply_serial)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
-        return True
 
     async def _watch(self) -> Exception:
         """Why it is lost, when it is."""
@@ -153,6 +205,46 @@ class Bus:
                 waiting.set_result(None)
         self._hear(None)
         return why
+
+
+class _Inbox:
+    """Octets to messages. What is longer than `LONGEST` is left out."""
+
+    def __init__(self) -> None:
+        self._octets = b""
+        self._left_out = 0
+        """Octets still to come that nobody reads."""
+
+    def take(self, octets: bytes) -> list[Message]:
+        """The messages that are complete now; no octets: the end. What is none can raise anything."""
+        if not octets:
+            raise EOFError
+        self._octets += octets
+        messages = []
+        while True:
+            skipped = min(self._left_out, len(self._octets))
+            self._left_out -= skipped
+            self._octets = self._octets[skipped:]
+            length = self._length()
+            if length > LONGEST:
+                self._left_out = length
+            elif length and length <= len(self._octets):
+                message = Unmarshaller(io.BytesIO(self._octets[:length])).unmarshall()  # type: ignore[arg-type]  # it only reads
+                assert message is not None
+                messages.append(message)
+                self._octets = self._octets[length:]
+            else:
+                return messages
+
+    def _length(self) -> int:
+        """Of the message that comes first, in octets; 0 as long as nobody knows."""
+        if len(self._octets) < _HEAD:
+            return 0
+        body, fields = _LENGTHS[chr(self._octets[0])].unpack_from(self._octets)
+        length: int = _HEAD + fields + -fields % 8 + body
+        if length > _LONGEST_EVER:
+            raise ValueError(f"a message of {length} octets")
+        return length
 
 
 @asynccontextmanager
@@ -194,13 +286,14 @@ async def stay(
 
 
 @asynccontextmanager
-async def patience(whose: str) -> AsyncIterator[None]:
-    """Raises BusError when it takes longer than `ANSWER_S`."""
+async def patience(whose: str, limit_s: float | None = None) -> AsyncIterator[None]:
+    """Raises BusError when it takes longer, `ANSWER_S` if nothing else is said."""
+    limit_s = ANSWER_S if limit_s is None else limit_s
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(limit_s):
             yield
     except TimeoutError:
-        raise BusError(f"{whose} has not answered for {ANSWER_S:g} s") from None
+        raise BusError(f"{whose} has not answered for {limit_s:g} s") from None
 
 
 @contextmanager

@@ -111,10 +111,11 @@ def signal(path: str, interface: str, member: str, types: str = "", *values: obj
     return message(SIGNAL, fields, types, *values)
 
 
-def method_call() -> bytes:
-    """Of somebody who takes us for a service."""
-    fields = [(_PATH, Variant("o", "/")), (_MEMBER, Variant("s", "Quit")), (_SENDER, Variant("s", ":1.1"))]
-    return message(CALL, fields)
+def method_call(**changes: Variant | None) -> bytes:
+    """Of somebody who takes us for a service. `changes`: other header fields, or none of them."""
+    usual = {"path": Variant("o", "/"), "member": Variant("s", "Quit"), "sender": Variant("s", ":1.1")}
+    codes = {"path": _PATH, "interface": _INTERFACE, "member": _MEMBER, "sender": _SENDER}
+    return message(CALL, [(codes[name], value) for name, value in (usual | changes).items() if value is not None])
 
 
 @dataclass(frozen=True)

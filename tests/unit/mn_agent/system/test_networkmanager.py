@@ -6,7 +6,7 @@ import operator
 import random
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,10 +29,8 @@ from tests.unit.mn_agent.system.bus import (
     serving,
     signal,
 )
+from tests.unit.mn_agent.system.loop import never_kept_long
 
-LONGEST_BLOCK_S = 0.05
-SCHEDULING = Path("/proc/thread-self/schedstat")
-"""How long this thread has run, and how long it would have but others did: both in nanoseconds."""
 NM = "org.freedesktop.NetworkManager"
 MANAGER, ETHERNET, WIFI = "/org/freedesktop/NetworkManager", f"/{NM}/Devices/1", f"/{NM}/Devices/2"
 ETHERNET, WIFI = (f"/org/freedesktop/NetworkManager/Devices/{number}" for number in (1, 2))
@@ -104,12 +102,11 @@ BOTH = {"eth0": OFFICE, "wlan0": TRAIN}
 
 
 class Agent:
-    """What is told, and how long the loop was kept at the longest."""
+    """What is told."""
 
     def __init__(self) -> None:
         self.told: list[Devices] = []
         self.troubles: list[str | None] = []
-        self.longest_block_s = 0.0
         self.network_manager = NetworkManager(self.told.append, self.troubles.append)
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -120,18 +117,6 @@ class Agent:
     @property
     def trouble(self) -> str | None:
         return self.troubles[-1] if self.troubles else None
-
-    async def measure(self) -> None:
-        """What others take of the processor is none of the loop's doing."""
-        loop = asyncio.get_running_loop()
-        while True:
-            begun_at, before_s = loop.time(), others_s()
-            await asyncio.sleep(0.001)
-            self.longest_block_s = max(self.longest_block_s, loop.time() - begun_at - (others_s() - before_s))
-
-
-def others_s() -> float:
-    return int(SCHEDULING.read_text().split()[1]) / 1e9
 
 
 @pytest.fixture(autouse=True)
@@ -160,21 +145,14 @@ async def following(path: Path, behaviour: Behaviour | None) -> AsyncIterator[Ag
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: failures.append(context))
     agent = Agent()
-    measuring = loop.create_task(agent.measure())
     agent.network_manager.start()
     try:
-        if behaviour is None:
+        async with never_kept_long(), serving(path, behaviour) if behaviour is not None else nullcontext():
             yield agent
-        else:
-            async with serving(path, behaviour):
-                yield agent
     finally:
         agent.network_manager.close()
-        measuring.cancel()
-        await asyncio.gather(measuring, return_exceptions=True)
         await asyncio.sleep(0.01)
     assert failures == []
-    assert agent.longest_block_s < LONGEST_BLOCK_S
 
 
 def run(tmp_path: Path, behaviour: Behaviour | None, story: Callable[[Agent], Awaitable[None]]) -> None:
