@@ -12,14 +12,17 @@ from mn_lab.lab import Lab, take_down
 TOOLS = (
     *(
         "NetworkManager",
+        "busctl",
         "dbus-daemon",
         "dbus-send",
+        "gdbus",
         "ip",
         "iperf3",
         "nft",
         "nmcli",
         "nsenter",
         "ping",
+        "pkaction",
         "radvd",
         "setpriv",
         "stdbuf",

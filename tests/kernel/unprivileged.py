@@ -22,13 +22,16 @@ def run_as_nobody(script: str) -> subprocess.CompletedProcess[str]:
     wherever they are, and has a runtime directory.
     """
     with TemporaryDirectory(dir="/tmp") as aside:
-        shell = ["sh", "-c", "\n".join(["set -e", *_preparation(aside), f"cd /; exec {_become_nobody(aside, script)}"])]
+        run = [f"mkdir {aside}/run", f"chown nobody {aside}/run", f"cd /; exec {_become_nobody(aside, script)}"]
+        shell = ["sh", "-c", "\n".join(["set -e", *open_the_way(aside), *run])]
         command = ["unshare", "--mount", "--propagation", "private", *shell]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def _preparation(aside: str) -> list[str]:
-    """Put what is needed aside, open what is closed on the way there, and put it back."""
+def open_the_way(aside: str) -> list[str]:
+    """Commands for a mount namespace, after which everybody can read this Python and this checkout: put what is needed
+    aside, open what is closed on the way there, and put it back.
+    """
     needed = sorted({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), ROOT})
     closed = sorted({parent for path in needed if (parent := _closed_parent(path)) is not None})
     hidden = [path for path in needed if any(path.is_relative_to(parent) for parent in closed)]
@@ -38,7 +41,7 @@ def _preparation(aside: str) -> list[str]:
     commands += [f"mount -t tmpfs -o mode=755 none {parent}" for parent in closed]
     for number, path in enumerate(hidden):
         commands += [f"mkdir -p {path}", f"mount --bind {aside}/{number} {path}"]
-    return [*commands, f"mkdir {aside}/run", f"chown nobody {aside}/run"]
+    return commands
 
 
 def _closed_parent(path: Path) -> Path | None:

@@ -113,6 +113,8 @@ def test_units_completions_and_man_pages_are_in_their_places(machine: Machine, p
         assert machine.run(f"systemd-analyze verify {unit}.service") == ""
     dispatcher = "/usr/lib/NetworkManager/dispatcher.d/pre-down.d/50-monami6"
     assert machine.run(f"stat -c '%a %U' {dispatcher}") == "755 root"
+    for file in ("dbus-1/system.d/org.monami6.Agent1.conf", "polkit-1/actions/org.monami6.agent.policy"):
+        assert machine.run(f"stat -c '%a %U' /usr/share/{file}") == "644 root"
     for program, section in (("monami6", 1), ("monami6d", 8), ("monami6-ha", 8)):
         page = machine.run(f"zcat /usr/share/man/man{section}/{program}.{section}.gz")
         rendered = subprocess.run(
