@@ -213,7 +213,7 @@ def _fields(data: bytes) -> dict[int, str]:
 async def serving(path: Path, behaviour: Behaviour) -> AsyncIterator[None]:
     """A bus that treats every connection so, and then ends it. What goes wrong in there ends the test."""
     failures: list[Exception] = []
-    conversations: set[asyncio.Task[None]] = set()
+    conversations: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -226,15 +226,17 @@ async def serving(path: Path, behaviour: Behaviour) -> AsyncIterator[None]:
             writer.close()
 
     def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conversations.add(asyncio.get_running_loop().create_task(converse(reader, writer)))
+        conversations[asyncio.get_running_loop().create_task(converse(reader, writer))] = writer
 
     server = await asyncio.start_unix_server(serve, path)
     try:
         yield
     finally:
         server.close()
-        for conversation in conversations:
+        await asyncio.sleep(0)  # who was let in just now is served yet
+        for conversation, writer in conversations.items():
             conversation.cancel()
+            writer.close()  # it may not have begun
         await asyncio.gather(*conversations, return_exceptions=True)
     if failures:
         raise failures[0]
