@@ -27,8 +27,8 @@ _OPTION_START = bytes((OptionType.BINDING_AUTHORIZATION_DATA, AUTHENTICATOR_LENG
 
 
 def management_key(home_token: bytes, care_of_token: bytes = b"") -> bytes:
-    """The binding management key, 20 octets. To end a binding the home token alone is enough (RFC 6275 section 5.2.5)."""
-    return hashlib.sha1(home_token + care_of_token).digest()  # the RFC's choice, and what the other end reckons with
+    """The binding management key, 20 octets. To end a binding it is the home token's alone (RFC 6275 section 5.2.5)."""
+    return hashlib.sha1(home_token + care_of_token).digest()
 
 
 def sign(
