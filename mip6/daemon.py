@@ -302,6 +302,11 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             refusal = reconciler.migrate(migration)
             self.trouble("IKE", refusal.why if refusal is not None else None)
 
+    def attempt(self, state: State) -> str | None:
+        """Why the kernel would refuse a state of IPsec; None: it would not."""
+        refusal = self._reconciler.attempt(state) if self._reconciler is not None else None
+        return refusal.why if refusal is not None else None
+
     def sweep_states(self, sas: Iterable[IkeSa]) -> None:
         """Remove the states that a charon left which is gone. `sas`: all that there are now."""
         known: dict[int, set[int]] = {}

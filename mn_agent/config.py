@@ -30,6 +30,16 @@ def read(path: Path) -> Settings:
         raise fault(path, ("ikev2",), ": must have a secret, or [ikev2.certificates], and not both")
     if settings.ikev2 is not None:
         check_ikev2(path, ("ikev2",))
+    for correspondent in settings.route_optimization.correspondents:
+        if correspondent in (settings.home.address, *agents):
+            what = f": {correspondent} must differ from the home address and the home agents"
+            raise fault(path, ("route_optimization", "correspondents"), what)
+    if settings.route_optimization.correspondents and settings.protects_payload:
+        raise fault(
+            path,
+            ("route_optimization", "correspondents"),
+            ": what goes directly is not protected; [ikev2] payload must be false",
+        )
     if settings.manual is not None:
         check_static_keys(path, settings.manual, ("manual",))
     return settings

@@ -22,6 +22,7 @@ from mip6.daemon import Daemon, boottime
 from mip6.ike import MOBILITY, tunnel_name
 from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
+from mip6.route_optimization import TRIAL
 from mip6.table import Counter
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
@@ -66,7 +67,7 @@ from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.kernel import TABLE_NAME, counter_name, wanted_kernel
 from mn_agent.core.probing import Probe
 from mn_agent.core.settings import Security, Settings
-from mn_agent.core.state import Saved, State
+from mn_agent.core.state import ROUTE_OPTIMIZATION, Saved, State
 from mn_agent.system import policies
 from mn_agent.system.watcher import Watcher
 
@@ -195,6 +196,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
     def take(self, settings: Settings) -> None:
         flows = policies.use(self.state.chosen or settings.policy)
         self.handle(SettingsChanged(settings))
+        self._look_for_mobile_ipv6()
         if self._watcher is not None:
             self.handle(InterfacesChanged(self._watcher.look()))
         if flows != self.state.flows:
@@ -222,6 +224,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
     # world
 
     def open(self) -> None:
+        self._look_for_mobile_ipv6()
         if self._watcher is None:
             watcher = Watcher()
             snapshot = watcher.look()
@@ -231,6 +234,12 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             self.watch(watcher.fileno(), self._look)
             self.handle(InterfacesChanged(snapshot))
             self._look_for_cgroups()
+
+    def _look_for_mobile_ipv6(self) -> None:
+        """Whether the kernel can send to correspondents directly, if that is wanted."""
+        wanted = self.state.settings.route_optimization.correspondents
+        why = self.attempt(TRIAL) if wanted else None
+        self.trouble(ROUTE_OPTIMIZATION, f"the kernel has no Mobile IPv6 ({why})" if why is not None else None)
 
     def _open_charon(self) -> None:
         ikev2 = self.state.settings.ikev2
@@ -341,4 +350,5 @@ def _start(settings: Settings, state_file: Path) -> State:
         sequence=secrets.randbelow(0x10000),
         clock_offset_s=time.time() - boottime(),
         key_mobility=settings.security is Security.IKEV2,
+        seed=secrets.token_bytes(32),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from mn_agent.core.status import SCHEMA, FlowStatus, IkeStatus, LinkStatus, PathStatus, Status
+from mn_agent.core.status import SCHEMA, CorrespondentStatus, FlowStatus, IkeStatus, LinkStatus, PathStatus, Status
 from monami6.answers import decode
 from monami6.tables import BAD, DOUBTFUL, GOOD, QUIET, cell, console, notes, table
 from monami6.times import since, until
@@ -72,6 +72,7 @@ def _traffic(status: Status) -> Iterator[Text]:
         yield pinned(ike.pinned, ike=True)
     if ike.strongswan is not None:
         yield _ike_sa(ike, now)
+    yield from (_correspondent(one, now) for one in status.correspondents)
     names = {link.bid: link.name for link in status.links}
     yield from (Text(association(one, now, names)) for one in status.associations)
 
@@ -97,6 +98,15 @@ def _flow(flow: FlowStatus) -> Text:
     style = BAD if is_refused(flow.bound) else DOUBTFUL
     binding = (f"; {bound(flow.bound)}", style) if flow.bound != "yes" else ""
     return Text.assemble(f"Flow {flow.name}: ", links, (pin, DOUBTFUL), binding)
+
+
+def _correspondent(one: CorrespondentStatus, now: float) -> Text:
+    """How packets get there."""
+    told = f"Correspondent {one.address}: "
+    if one.link is not None:
+        return Text.assemble(told, (f"directly over {one.link}", GOOD), f"\n  {until(one.until, now)}")
+    why = "" if one.problem is None else f"\n  {one.problem}; left alone {until(one.again_at, now)}"
+    return Text.assemble(told, (f"through the tunnel{why}", DOUBTFUL))
 
 
 def _links(status: Status) -> Table:

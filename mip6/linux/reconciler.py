@@ -176,6 +176,17 @@ class Reconciler:
         self._actual = replace(self._actual, policies=policies, states=states)
         return None
 
+    def attempt(self, state: State) -> Refusal | None:
+        """Why the kernel would refuse such a state; None: it would not."""
+        if (refusal := self._open_xfrm()) is not None:
+            return refusal
+        assert self._xfrm is not None
+        try:
+            self._xfrm.attempt(state)
+        except NetlinkError as error:
+            return Refusal(repr(state), str(error))
+        return None
+
     def aim(self, state: State) -> None:
         """Give a state of mode ROUTE_OPTIMIZATION that is wanted this one's care-of address, from now on whatever is
         wanted. Raises OSError.

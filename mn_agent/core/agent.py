@@ -23,11 +23,14 @@ from mip6.wire.messages import (
     BindingRefreshRequest,
     BindingRevocationIndication,
     HomeAgentSwitch,
+    Message,
 )
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
 from mn_agent.core import (
     bindings,
+    correspondent_answers,
+    correspondents,
     discovery,
     flow_bindings,
     home_agents,
@@ -36,6 +39,7 @@ from mn_agent.core import (
     probing,
     registration,
     revocation,
+    routability,
 )
 from mn_agent.core.answers import Problem, acknowledge
 from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted, carrying
@@ -52,6 +56,7 @@ from mn_agent.core.commands import (
     SendProbe,
     Tell,
 )
+from mn_agent.core.correspondents import Correspondents
 from mn_agent.core.discovery import Discovery
 from mn_agent.core.events import (
     DevicesChanged,
@@ -99,20 +104,32 @@ def start(
     sequence: int,
     clock_offset_s: float,
     key_mobility: bool = False,
+    seed: bytes = b"",
 ) -> State:
     """The agent before its first event, which has to be the first look at the interfaces.
 
     `sequence`: random, for the case that none was saved. `clock_offset_s`: time of day less the time given to `step`.
-    `key_mobility`: our IKE SA can move to another care-of address. Bindings saved since the last boot count as
-    registered: the first update restates all of them, and if that still holds, nothing changes.
+    `key_mobility`: our IKE SA can move to another care-of address. `seed`: 32 octets at random, which stay secret.
+    Bindings saved since the last boot count as registered: the first update restates all of them, and if that still
+    holds, nothing changes.
     """
     fresh = Registration(sequence=sequence, clock_offset_s=clock_offset_s, key_mobility=key_mobility)
+    nobody = Correspondents(seed)
     if saved is None:
-        return State(settings, fresh, flows, Discovery(sequence))
+        return State(settings, fresh, flows, Discovery(sequence), correspondents=nobody)
     settings = replace(settings, home=home_agents.with_agent(settings.home, saved.home_agent))
+    known = State(
+        settings,
+        fresh,
+        flows,
+        Discovery(sequence),
+        bids=saved.bids,
+        pins=saved.pins,
+        chosen=saved.policy,
+        correspondents=nobody,
+    )
     if not same_boot or saved.home_agent != settings.home.agent:
-        fresh = replace(fresh, sequence=saved.sequence)
-        return State(settings, fresh, flows, Discovery(sequence), bids=saved.bids, pins=saved.pins, chosen=saved.policy)
+        return replace(known, registration=replace(fresh, sequence=saved.sequence))
     restored = replace(
         fresh,
         entries={one.bid: _restored(one) for one in saved.bindings},
@@ -125,7 +142,7 @@ def start(
         # Where only single updates are allowed, replacing everything would drop the others for a moment
         overwrite=saved.bulk,
     )
-    return State(settings, restored, flows, Discovery(sequence), bids=saved.bids, pins=saved.pins, chosen=saved.policy)
+    return replace(known, registration=restored)
 
 
 def _restored(one: SavedBinding) -> Entry:
@@ -191,7 +208,7 @@ def adopt(state: State, present: Negotiated) -> State:
 def aspects(state: State) -> tuple[object, ...]:
     """What the wanted kernel and `saved` are made from: while these are the same objects, so are those."""
     kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels, state.path_mtus
-    return *kernel, state.registration, state.pins, state.bids, state.chosen
+    return *kernel, state.correspondents, state.registration, state.pins, state.bids, state.chosen
 
 
 def deadline(state: State, now: float) -> float:
@@ -211,7 +228,8 @@ def _sends_at(state: State, now: float) -> float:
     """When there is a Binding Update to send, or something to do about IKE."""
     updates_at = registration.deadline(state.registration, state.settings, now) if state.can_protect else inf
     tunnels_at = [ike.tunnel_due_at(state.ike, number) for number in _missing_tunnels(state)]
-    return min(updates_at, _ike_due_at(state), tunnels.due_at(state.ike.tunnels), *tunnels_at)
+    optimized_at = routability.deadline(state.correspondents)
+    return min(updates_at, optimized_at, _ike_due_at(state), tunnels.due_at(state.ike.tunnels), *tunnels_at)
 
 
 def is_finished(state: State) -> bool:
@@ -265,6 +283,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     if home_agents.leave_at(state) <= now:
         state, told = _change_home_agent(state, now)
         commands += told
+    state = replace(state, correspondents=correspondents.expire(state.correspondents, now))
     state, looks = _probe(state, now)
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
     commands += looks
@@ -274,6 +293,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         state = replace(state, home_agents_tried=0)
     state = _want(state, now)
     state, establishing = _establish(state, now)
+    state, direct = _optimize(state, now)
     state, packets = _send(state, now)
     state, questions = _discover(state, now)
     if not state.registration.multiple:
@@ -284,7 +304,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     for command in moving:
         if isinstance(command, EstablishIke):
             state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
-    return state, [*commands, *packets, *questions, *_forget_routers(before, state), *establishing, *moving, *notices]
+    sent = [*packets, *direct, *questions]
+    return state, [*commands, *sent, *_forget_routers(before, state), *establishing, *moving, *notices]
 
 
 def _is_quiet(before: State, after: State, now: float) -> bool:
@@ -438,6 +459,25 @@ def _send(state: State, now: float) -> tuple[State, list[Command]]:
     return state, commands
 
 
+def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
+    """Have the way to correspondents direct, over every binding that the home agent holds (RFC 6275 section 11.7.2)."""
+    registered, wanted = state.registration, {}
+    for bid, entry in registered.entries.items():
+        held = entry.binding
+        if entry.wanted and held and bindings.is_registered_here(registered, entry) and state.carries(entry):
+            until_at = min(entry.wanted.valid_until_at, held.expires_at)
+            wanted[bid] = replace(entry.wanted, valid_until_at=until_at)
+    asked = frozenset(state.settings.route_optimization.correspondents) - {state.settings.home.agent}
+    addresses = asked if state.optimizes and not registered.leaving else frozenset()
+    everybody = correspondents.want(state.correspondents, addresses, wanted, registered.sequence)
+    commands: list[Command] = []
+    while True:
+        everybody, packet = routability.poll(everybody, state.settings.home.address, now)
+        if packet is None:
+            return replace(state, correspondents=everybody), commands
+        commands.append(Send(packet))
+
+
 def _forget_routers(before: State, after: State) -> list[Command]:
     """Packets that were sent when the carrier was gone already wait for the router there, for three seconds. Until then
     TCP takes them for not yet sent, and does not repeat them over the link that took over.
@@ -575,6 +615,8 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
     message = receive(packet, from_mobile_node=False)
     if isinstance(message, Discard):
         return _ignore(state, message.reason, message.reply, now)
+    if packet.source in state.correspondents.known:
+        return _hear_correspondent(state, packet, message, now)
     from_home_agent = packet.source == state.settings.home.agent
     for_us = packet.home_address in (None, state.settings.home.address)
     if not (from_home_agent and for_us):
@@ -616,6 +658,14 @@ def _go(state: State, packet: Packet, listed: tuple[IPv6Address, ...], now: floa
         return state, []
     going = Going(tuple(one for one in listed if one != own), now + home_agents.GOING_S)
     return replace(state, going=going, registration=bindings.leave(state.registration)), []
+
+
+def _hear_correspondent(state: State, packet: Packet, message: Message, now: float) -> tuple[State, list[Command]]:
+    one = state.correspondents.known[packet.source]
+    heard = correspondent_answers.hear(one, state.settings.home.address, packet, message, now)
+    if isinstance(heard, correspondent_answers.Problem):
+        return _ignore(state, heard.value, None, now)
+    return replace(state, correspondents=correspondents.change(state.correspondents, heard)), []
 
 
 def _ignore(state: State, reason: str, reply: Packet | IcmpError | None, now: float) -> tuple[State, list[Command]]:

@@ -26,7 +26,7 @@ def _text(kind: type[IntEnum], status: int) -> str:
 
 def changes(before: State, after: State) -> list[Notice]:
     """One notice for everything that is now different and that people want to know."""
-    parts = (_links, _paths, _bindings, _service, _traffic, _troubles)
+    parts = (_links, _paths, _bindings, _service, _traffic, _correspondents, _troubles)
     return [notice for part in parts for notice in part(before, after)]
 
 
@@ -113,6 +113,18 @@ def _traffic(before: State, after: State) -> Iterator[Notice]:
     if new.ike is not None and (old.ike is None or old.ike.bids != new.ike.bids):
         name = _name(after, new.ike.bids[0])
         yield Notice(NoticeKind.IKE, f"{name} has the care-of address for IKEv2: {new.ike.why}", name)
+
+
+def _correspondents(before: State, after: State) -> Iterator[Notice]:
+    if after.correspondents is before.correspondents and after.decision is before.decision:
+        return
+    for address in sorted(before.correspondents.known.keys() | after.correspondents.known.keys()):
+        was, now = before.direct_link(address), after.direct_link(address)
+        if now is not None and now != was:
+            name = _name(after, now)
+            yield Notice(NoticeKind.CORRESPONDENT, f"{address}: directly over {name}", name)
+        elif now is None and was is not None:
+            yield Notice(NoticeKind.CORRESPONDENT, f"{address}: through the tunnel")
 
 
 def _flow_name(state: State, fid: int) -> str:

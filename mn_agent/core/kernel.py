@@ -11,10 +11,10 @@ addressed to what stands for the tunnel, and has a route over its link; nftables
 
 from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from itertools import product
 
-from mip6 import ipsec, path_mtu, tunnels
+from mip6 import ipsec, path_mtu, route_optimization, tunnels
 from mip6.ipsec import RETURN_ROUTABILITY, TUNNELS, Side, protected_mtu, tunnel_address
 from mip6.kernel import (
     ANYWHERE,
@@ -66,7 +66,9 @@ _FIRST, _BEHIND_OTHERS, _LAST = 0, 32764, 32765
 _MOBILITY, _ROUTABILITY, _OUTER, _OUTER_DEFAULT, _TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(1, 9)
 
 _DIRECTIONS = ("up", "down")
-STATIC_COUNTERS = frozenset(("tunnelled", "not_from_home_agent", "not_protected", "spoofed_home_address"))
+STATIC_COUNTERS = frozenset(
+    ("tunnelled", "not_from_home_agent", "not_protected", "not_tunnelled", "spoofed_home_address")
+)
 
 
 def slot_bit(slot: int) -> int:
@@ -113,6 +115,11 @@ def _policies(state: State) -> Iterator[Policy]:
         yield from ipsec.tunnel_policies(
             settings.association, Side.MOBILE_NODE, state.ike.tunnels, payload=settings.protects_payload
         )
+    home = settings.home.address
+    for address, care_of in _direct(state).items():
+        yield route_optimization.receiving_policy(home, address)
+        if care_of is not None:
+            yield from route_optimization.sending_policies(home, address)
 
 
 def _states(state: State) -> Iterator[XfrmState]:
@@ -122,6 +129,17 @@ def _states(state: State) -> Iterator[XfrmState]:
     if settings.manual is not None:
         yield from ipsec.static_states(settings.association, settings.manual)
     yield from tunnels.states(state.ike.tunnels)
+    home = settings.home.address
+    for address, care_of in _direct(state).items():
+        yield route_optimization.receiving_state(home, address)
+        if care_of is not None:
+            yield route_optimization.sending_state(home, address, care_of)
+
+
+def _direct(state: State) -> dict[IPv6Address, IPv6Address | None]:
+    """Correspondents that may send directly to us, and what we send to them from, if that goes directly as well."""
+    known = state.correspondents.known.items()
+    return {address: state.direct_from(address) for address, one in known if one.is_claimed}
 
 
 def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> Iterator[Rule]:
@@ -222,7 +240,12 @@ def _link_routes(links: list[Link]) -> list[Route]:
 
 
 def _table(state: State) -> Table:
-    static = _static(state.settings.home, state.settings.security, protects_payload=state.settings.protects_payload)
+    static = _static(
+        state.settings.home,
+        state.settings.security,
+        protects_payload=state.settings.protects_payload,
+        optimizes=bool(state.settings.route_optimization.correspondents),
+    )
     links = list(state.links.values())
     found = state.flows.found
     sets, chains, counters = {**static.sets, **found.sets}, dict(static.chains), set(STATIC_COUNTERS)
@@ -234,6 +257,9 @@ def _table(state: State) -> Table:
         "copy_router": {},
         "copy_device": {},
     }
+    if "direct" in sets:
+        elements["correspondent"] = frozenset(state.correspondents.known)
+        elements["direct"] = frozenset(address for address, care_of in _direct(state).items() if care_of is not None)
     for what, direction in product(("link", "default"), _DIRECTIONS):
         elements[f"{what}_{direction}"] = {link.index: _quoted(what, link, direction) for link in links}
         counters.update(counter_name(what, link.bid, direction) for link in links)
@@ -293,7 +319,7 @@ def _flow_chain(state: State, what: str, bids: tuple[int, ...]) -> Chain:
 
 
 @lru_cache(1)
-def _static(home: Home, security: Security, *, protects_payload: bool) -> Table:
+def _static(home: Home, security: Security, *, protects_payload: bool, optimizes: bool) -> Table:
     """What is there whatever the links and flows.
 
     prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); a message
@@ -312,6 +338,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool) -> Table:
         f"dup to meta mark & {slot_bit(s):#x} map @copy_router device meta mark & {slot_bit(s):#x} map @copy_device"
         for s in range(1, _SLOTS)
     )
+    sets, direct_in, direct_out = _direct_rules(home, plain) if optimizes else ({}, (), ())
     ours = f"ip6 nexthdr 50 {SPI} @spi"
     only_from_home_agent = f"ip6 saddr != {home.agent} counter name not_from_home_agent drop"
     taken = "counter name meta iif map @link_down", "counter name tunnelled"
@@ -328,6 +355,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool) -> Table:
             "default_down": _COUNTERS_BY_INTERFACE,
             "copy_router": Set("map", "type mark : ipv6_addr;"),
             "copy_device": Set("map", "type mark : iface_index;"),
+            **sets,
         },
         chains={
             "prerouting": Chain(
@@ -337,6 +365,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool) -> Table:
                     f"ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address",
                     f"{ours} ip6 daddr @care_of jump protected",
                     f"ip6 saddr {home.address} meta iif != {LOOPBACK} counter name spoofed_home_address drop",
+                    *direct_in,
                 ),
                 "type filter hook prerouting priority raw; policy accept;",
             ),
@@ -345,6 +374,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool) -> Table:
             "output": Chain(
                 (
                     f"ip6 saddr {home.address} ip6 daddr {home.agent} ip6 nexthdr {NextHeader.MOBILITY.value} return",
+                    *direct_out,
                     f"ip6 saddr {home.address} jump from_home",
                 ),
                 "type route hook output priority mangle; policy accept;",
@@ -363,4 +393,21 @@ def _static(home: Home, security: Security, *, protects_payload: bool) -> Table:
             "tunnelled_out": Chain((*copies, "counter name meta oif map @link_up", "ip6 saddr set oif map @source")),
             "protected_out": Chain(("jump tunnelled_out", f"ip6 daddr set {home.agent}")),
         },
+    )
+
+
+def _direct_rules(home: Home, plain: str) -> tuple[dict[str, Set], tuple[str, ...], tuple[str, ...]]:
+    """For correspondents: sets, rules of prerouting and of output. Their messages may have a routing header, which is
+    disguised, and a home test counts only if it came through the tunnel. What the kernel sends directly is not marked:
+    it takes the link of the care-of address that is put there.
+    """
+    known, direct = Set("set", "typeof ip6 saddr;"), Set("set", "typeof ip6 daddr;")
+    mobility = NextHeader.MOBILITY.value
+    return (
+        {"correspondent": known, "direct": direct},
+        (
+            f"ip6 saddr @correspondent ip6 nexthdr 43 @nh,320,8 {mobility} @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
+            f"{plain}ip6 daddr {home.address} meta l4proto {mobility} counter name not_tunnelled drop",
+        ),
+        (f"ip6 saddr {home.address} ip6 daddr @direct ip6 nexthdr != {mobility} return",),
     )

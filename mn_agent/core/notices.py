@@ -15,6 +15,7 @@ class NoticeKind(Enum):
     PATH = "path"
     CARRIER = "carrier"
     FLOW = "flow"
+    CORRESPONDENT = "correspondent"
     IKE = "ike"
     POLICY = "policy"
     HOME_AGENT = "home-agent"

@@ -14,6 +14,7 @@ from mip6.xfrm import Usage
 from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.changes import flow_status_text, status_text
+from mn_agent.core.correspondents import Correspondent
 from mn_agent.core.devices import Device
 from mn_agent.core.flows import chain_name, selectors
 from mn_agent.core.kernel import STATIC_COUNTERS, counter_name
@@ -24,6 +25,7 @@ from mn_agent.core.probing import Path
 from mn_agent.core.settings import Security
 from mn_agent.core.state import State
 from mn_agent.core.status import (
+    CorrespondentStatus,
     DefaultTraffic,
     FlowStatus,
     IkeSaStatus,
@@ -64,6 +66,7 @@ def status(
         flows=[_flow(state, place, rule, offset_s, counters) for place, rule in enumerate(state.flows.policy.flow)],
         ike=_ike(state, offset_s),
         associations=associations(state.settings.association, Side.MOBILE_NODE, usages, state.ike.tunnels),
+        correspondents=[_correspondent(state, one, offset_s) for one in state.correspondents.known.values()],
         links=[_link(state, link, offset_s, counters) for link in state.links.values()],
         clock_offset_s=_clock_offset_s(state, offset_s),
         troubles=dict(state.troubles),
@@ -192,6 +195,24 @@ def _summary(state: State, entries: list[Entry]) -> str:
         return "refused" if all(entry.refusal for entry in entries) else "registering"
     settled = all(entry.state in (*_HOLDS, EntryState.STANDBY) for entry in entries)
     return "registered" if settled else "partly registered"
+
+
+def _correspondent(state: State, one: Correspondent, offset_s: float) -> CorrespondentStatus:
+    default = state.decision.default
+    first = one.entries.get(default.bids[0]) if default else None
+    held = {entry.bid: entry.binding for entry in one.entries.values() if entry.binding}
+    link = state.direct_link(one.address)
+    pause = one.pause or (first.pause if first else None)
+    return CorrespondentStatus(
+        address=str(one.address),
+        link=state.links[link].name if link is not None else None,
+        care_of_addresses={
+            state.links[bid].name: str(binding.care_of) for bid, binding in held.items() if bid in state.links
+        },
+        until=min(binding.expires_at for binding in held.values()) + offset_s if held else None,
+        again_at=pause.until_at + offset_s if pause else None,
+        problem=pause.why if pause else None,
+    )
 
 
 def _link(state: State, link: Link, offset_s: float, counters: Mapping[str, Counter]) -> LinkStatus:

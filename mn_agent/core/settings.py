@@ -115,6 +115,13 @@ class LinkSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOptimizationSettings:
+    """With whom payload goes directly, and not through the home agent (RFC 6275 section 11.6)."""
+
+    correspondents: tuple[IPv6Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
     """Where the agent is reached and where it remembers."""
 
@@ -138,6 +145,7 @@ class Settings:
     probing: ProbingSettings = ProbingSettings()
     links: LinksSettings = LinksSettings()
     link: tuple[LinkSettings, ...] = ()
+    route_optimization: RouteOptimizationSettings = RouteOptimizationSettings()
     paths: Paths = Paths()
 
     @property

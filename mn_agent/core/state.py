@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from math import inf
 
+from mip6.ipsec import RETURN_ROUTABILITY
 from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
 from mn_agent.core.bindings import Entry, Registration, carrying, source
+from mn_agent.core.correspondents import Correspondents
 from mn_agent.core.devices import Devices
 from mn_agent.core.discovery import Discovery
 from mn_agent.core.flows import Flows
@@ -18,6 +20,9 @@ from mn_agent.core.policy import Decision, Pins, View
 from mn_agent.core.probing import Probing, Target
 from mn_agent.core.revocation import Revoked
 from mn_agent.core.settings import Security, Settings
+
+ROUTE_OPTIMIZATION = "route optimization"
+"""What a trouble is about without which the way to correspondents could be direct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class State:
     decision: Decision = field(default_factory=Decision)
     probing: Probing = field(default_factory=Probing)
     revoked: Revoked | None = None
+    correspondents: Correspondents = field(default_factory=Correspondents)
     home_agent_since_at: float = -inf
     """Since when this home agent is in use."""
     going: Going | None = None
@@ -103,6 +109,24 @@ class State:
     def can_protect(self) -> bool:
         """Whether messages to the home agent can be sent: those that IKE protects have to wait for it."""
         return self.settings.security is not Security.IKEV2 or self.ike.is_ready
+
+    @property
+    def optimizes(self) -> bool:
+        """Whether the way to correspondents can be direct: the kernel can do that, and the home test, which IPsec may
+        have to protect, gets through.
+        """
+        has_tunnel = self.settings.security is not Security.IKEV2 or RETURN_ROUTABILITY in self.ike.tunnels
+        return has_tunnel and ROUTE_OPTIMIZATION not in self.troubles
+
+    def direct_from(self, correspondent: IPv6Address) -> IPv6Address | None:
+        """The care-of address that payload goes to a correspondent from directly; None: it goes through the tunnel."""
+        default = self.decision.default
+        return self.correspondents.care_of(correspondent, default.bids[0]) if default is not None else None
+
+    def direct_link(self, correspondent: IPv6Address) -> int | None:
+        """The binding identifier of the link that it goes over."""
+        default = self.decision.default
+        return default.bids[0] if default is not None and self.direct_from(correspondent) is not None else None
 
     def views(self) -> list[View]:
         """The links as the policy sees them. One that is about to go works only for want of another."""

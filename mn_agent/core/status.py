@@ -131,6 +131,21 @@ class IkeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """None: there is none that protects our messages."""
 
 
+class CorrespondentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody to whom the way is to be direct (RFC 6275 section 11.6)."""
+
+    address: str
+    link: str | None
+    """Over which payload goes directly; None: it goes through the tunnel."""
+    care_of_addresses: dict[str, str]
+    """Those that the correspondent has acknowledged, by link."""
+    until: float | None
+    """When the first of these bindings runs out."""
+    again_at: float | None
+    """When it is tried again."""
+    problem: str | None
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `status`."""
 
@@ -148,6 +163,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ike: IkeStatus
     associations: list[AssociationStatus]
     """Those of IPsec that protect the messages to and from the home agent."""
+    correspondents: list[CorrespondentStatus]
     links: list[LinkStatus]
     clock_offset_s: float | None
     """The home agent's time of day less ours, as far as its answers tell; None before the first."""

@@ -41,6 +41,7 @@ AGENT = IPv6Address("2001:db8:a::2")
 KEY = bytes(range(16))
 IDENTITY = "laptop@example.org"
 SPI = 256
+SEED = bytes(range(32))
 EPOCH_S = 1_790_000_000.0
 """Time of day at virtual time 0."""
 
@@ -203,6 +204,7 @@ class World:
             sequence=41,
             clock_offset_s=EPOCH_S,
             key_mobility=self.key_mobility,
+            seed=SEED,
         )
         self.ha = ha.start(self.home_agent, {}, epoch_offset_s=EPOCH_S + self.home_agent_clock_s)
         self.home_agent_hears(ha_events.UplinkChanged(Uplink(9, 1500)))
@@ -281,6 +283,7 @@ class World:
             sequence=sequence,
             clock_offset_s=EPOCH_S,
             key_mobility=self.key_mobility,
+            seed=SEED,
         )
         self.look()
 

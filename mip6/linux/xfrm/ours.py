@@ -93,6 +93,11 @@ class OurXfrm:
             case Remove(State() as state):
                 self._xfrm.remove_state(state.id)
 
+    def attempt(self, state: State) -> None:
+        """Add a state and remove it again. Raises NetlinkError when the kernel refuses it."""
+        self._xfrm.add_state(_tagged(state, STATIC_REQIDS))
+        self._xfrm.remove_state(state.id)
+
     def migrate(self, migration: Migration, policies: frozenset[Policy]) -> frozenset[Policy]:
         """Do it, and give what became of `policies`. Raises NetlinkError when the kernel refuses."""
         self._xfrm.migrate(migration)

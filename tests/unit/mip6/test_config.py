@@ -312,6 +312,34 @@ class TestSecurity:
             self.read(tmp_path, text)
 
 
+class TestRouteOptimization:
+    """With whom the way is to be direct."""
+
+    def read(self, tmp_path: Path, correspondents: str, security: str) -> AgentSettings:
+        path = tmp_path / "agent.toml"
+        path.write_text(f"{HOME}{security}\n[route_optimization]\ncorrespondents = {correspondents}\n")
+        path.chmod(0o600)
+        return agent_config.read(path)
+
+    def test_addresses(self, tmp_path: Path) -> None:
+        read = self.read(tmp_path, '["2001:db8:cc::1", "2001:db8:cc::2"]', STATIC.format("manual"))
+        assert read.route_optimization.correspondents == (IPv6Address("2001:db8:cc::1"), IPv6Address("2001:db8:cc::2"))
+
+    @pytest.mark.req("RR-20")
+    def test_nobody_unless_they_are_named(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, "[]", STATIC.format("manual")).route_optimization.correspondents == ()
+
+    @pytest.mark.parametrize("address", ["2001:db8:a::2", "2001:db8:f00::100"])
+    def test_neither_home_agent_nor_home_address(self, tmp_path: Path, address: str) -> None:
+        with pytest.raises(ConfigError, match=f"correspondents: {address} must differ from the home address and the"):
+            self.read(tmp_path, f'["2001:db8:cc::1", "{address}"]', STATIC.format("manual"))
+
+    def test_nothing_that_is_to_be_protected_goes_directly(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="what goes directly is not protected; .* payload must be false"):
+            self.read(tmp_path, '["2001:db8:cc::1"]', IKEV2)
+        assert self.read(tmp_path, '["2001:db8:cc::1"]', f"{IKEV2}payload = false\n")
+
+
 class TestHomeAgent:
     """The home agent's file."""
 

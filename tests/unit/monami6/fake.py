@@ -15,6 +15,7 @@ from home_agent.core.status import FlowStatus as BoundFlow
 from home_agent.core.status import Status as HomeAgentStatus
 from mip6.association_status import AssociationStatus
 from mn_agent.core.status import (
+    CorrespondentStatus,
     DefaultTraffic,
     Explanation,
     FlowStatus,
@@ -160,6 +161,7 @@ def status(**changes: Any) -> Status:
         "ike": ike(),
         "associations": [],
         "default": default(),
+        "correspondents": [],
         "links": [link()],
         "clock_offset_s": 0.02,
         "troubles": {},
@@ -169,6 +171,18 @@ def status(**changes: Any) -> Status:
         "at": NOW,
     }
     return Status(**usual | changes)
+
+
+def correspondent(**changes: Any) -> CorrespondentStatus:
+    usual: dict[str, Any] = {
+        "address": "2001:db8:cc::1",
+        "link": "office",
+        "care_of_addresses": {"office": "2001:db8:1::10"},
+        "until": NOW + 240,
+        "again_at": None,
+        "problem": None,
+    }
+    return CorrespondentStatus(**usual | changes)
 
 
 def registered(**changes: Any) -> Registered:

@@ -14,6 +14,7 @@ from tests.unit.monami6.fake import (
     NOW,
     FakeDaemon,
     association,
+    correspondent,
     flow,
     ike,
     link,
@@ -263,6 +264,16 @@ def test_a_link_that_has_to_prove_itself_says_until_when(run: Run, socket_path: 
     assert "has to prove itself" in words
     assert "until 14:03:42, in 30 s" in words
     assert "prove" not in shown(run, socket_path, links=[link()])
+
+
+def test_the_way_to_a_correspondent_is_told(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, correspondents=[correspondent()])
+    assert "Correspondent 2001:db8:cc::1: directly over office\n  until 14:07:12, in 4 min\n" in text
+    tunnelled = correspondent(link=None, care_of_addresses={}, until=None)
+    assert "Correspondent 2001:db8:cc::1: through the tunnel\n" in shown(run, socket_path, correspondents=[tunnelled])
+    paused = replace(tunnelled, problem="no acknowledgement", again_at=NOW + 30)
+    text = shown(run, socket_path, correspondents=[paused])
+    assert "through the tunnel\n  no acknowledgement; left alone until 14:03:42, in 30 s\n" in text
 
 
 def test_it_fits_80_columns_and_cuts_nothing(run: Run, socket_path: Path) -> None:

@@ -1,12 +1,27 @@
 """The kernel state that the mobile node wants."""
 
 import re
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from mip6.kernel import ANYWHERE, DELIVER, LOOPBACK, Address, Decapsulate, Encapsulate, Kernel, Route, host
+from mip6.kernel import (
+    ANYWHERE,
+    DELIVER,
+    LOOPBACK,
+    Address,
+    Decapsulate,
+    Encapsulate,
+    Kernel,
+    Replace,
+    Route,
+    difference,
+    host,
+)
 from mip6.wire.traffic_selectors import Span
+from mip6.xfrm import Direction, Kind, Protocol
+from mip6.xfrm import Policy as XfrmPolicy
+from mip6.xfrm import State as XfrmState
 from mn_agent.core.agent import SLOTS
 from mn_agent.core.events import Subject
 from mn_agent.core.kernel import (
@@ -20,7 +35,17 @@ from mn_agent.core.kernel import (
     wanted_kernel,
 )
 from mn_agent.core.policy_file import FlowRule, Policy
-from tests.story.world import AGENT, AT_ONCE, HOME, TestLink, World, make_link, three_links
+from tests.story.direct_world import CN, DirectWorld
+from tests.story.world import (
+    AGENT,
+    AT_ONCE,
+    HOME,
+    TestLink,
+    World,
+    make_link,
+    mobile_node_settings,
+    three_links,
+)
 
 
 def kernel(world: World) -> Kernel:
@@ -194,3 +219,67 @@ def test_links_beyond_the_slots_carry_the_default_traffic_only() -> None:
     del world.links["l1"]
     world.look()
     assert world.mn.slots[8] == 0
+
+
+def direct_policies(world: World) -> dict[tuple[Direction, int], XfrmPolicy]:
+    found = {(one.id.direction, one.id.selector.protocol): one for one in kernel(world).policies}
+    assert len(found) == len(kernel(world).policies)
+    return found
+
+
+@pytest.mark.req("PKT-01", "PKT-02", "MH-12")
+def test_payload_to_a_correspondent_goes_directly_once_it_has_the_binding() -> None:
+    world = DirectWorld(three_links())
+    world.start().run(0.03)
+    assert not kernel(world).policies | kernel(world).states
+    world.run(5)
+    policies, states = direct_policies(world), {state.protocol: state for state in kernel(world).states}
+    assert policies.keys() == {(Direction.OUT, 0), (Direction.OUT, 135), (Direction.IN, 0)}
+    assert {one.id.kind for one in policies.values()} == {Kind.SUB}
+    payload, messages = policies[Direction.OUT, 0], policies[Direction.OUT, 135]
+    assert (payload.id.selector.source, payload.id.selector.destination) == (host(HOME), host(CN))
+    assert payload.templates[0].protocol is Protocol.HAO
+    assert messages.priority < payload.priority
+    assert messages.templates[0].optional, "which leaves them as they are"
+    assert states[Protocol.HAO].care_of == world.links["ethernet"].address
+    assert states[Protocol.ROUTE2].care_of == IPv6Address(0)
+    table = kernel(world).table
+    assert table is not None
+    assert [*table.elements["direct"]] == [*table.elements["correspondent"]] == [CN]
+
+
+@pytest.mark.req("PKT-02")
+def test_a_switch_changes_the_care_of_address_in_place() -> None:
+    world = DirectWorld(three_links())
+    world.start().run(5)
+    before = kernel(world)
+    world.switch("wifi")
+    steps = [one.object for one in difference(before, kernel(world)) if isinstance(one, Replace)]
+    assert [(one.protocol, one.care_of) for one in steps if isinstance(one, XfrmState)] == [
+        (Protocol.HAO, world.links["wifi"].address)
+    ]
+    assert kernel(world).policies == before.policies
+
+
+@pytest.mark.req("PKT-12")
+def test_what_the_correspondent_may_still_send_is_taken() -> None:
+    world = DirectWorld(three_links(), walls={"wifi"})
+    world.start().run(20)
+    world.switch("wifi")
+    assert direct_policies(world).keys() == {(Direction.IN, 0)}
+    assert {state.protocol for state in kernel(world).states} == {Protocol.ROUTE2}
+    table = kernel(world).table
+    assert table is not None
+    assert ([*table.elements["direct"]], [*table.elements["correspondent"]]) == ([], [CN])
+    world.run(1)
+    world.configure(mobile_node_settings())
+    world.run(1)
+    assert not kernel(world).policies | kernel(world).states
+
+
+@pytest.mark.req("RR-20")
+def test_who_wants_no_direct_way_has_no_rules_for_it() -> None:
+    table = kernel(registered()).table
+    assert table is not None
+    assert not {"direct", "correspondent"} & table.sets.keys()
+    assert not any("not_tunnelled" in rule for chain in table.chains.values() for rule in chain.rules)

@@ -14,6 +14,8 @@ from mn_agent.core.policy_file import FlowRule, Policy, Ranking
 from mn_agent.core.report import status
 from mn_agent.core.settings import ProbingSettings
 from mn_agent.core.status import Status, Traffic
+from mn_lab.correspondent import Fault
+from tests.story.direct_world import CN, DirectWorld
 from tests.story.test_refusals import always, answer
 from tests.story.world import (
     AGENT,
@@ -213,3 +215,33 @@ def test_secrets_stay_secret() -> None:
     shown = str(report(World(three_links()).start().run(2)))
     assert KEY.hex() not in shown
     assert repr(KEY) not in shown
+
+
+def test_the_way_to_correspondents() -> None:
+    world = DirectWorld(three_links())
+    world.cn.faults.add(Fault.NO_CARE_OF_TEST)
+    world.start().run(10)
+    (tunnelled,) = report(world).correspondents
+    assert (tunnelled.address, tunnelled.link, tunnelled.care_of_addresses, tunnelled.until) == (
+        str(CN),
+        None,
+        {},
+        None,
+    )
+    assert tunnelled.problem == "the care-of address could not be tested"
+    assert tunnelled.again_at == pytest.approx(EPOCH_S + 1000.02 + 7 + 32)
+    world.cn.faults.clear()
+    world.run(60)
+    (direct,) = report(world).correspondents
+    assert (direct.link, direct.problem, direct.again_at) == ("eth0", None, None)
+    assert direct.care_of_addresses == {link.interface.name: str(link.address) for link in world.links.values()}
+    assert direct.until is not None
+    assert EPOCH_S + world.now < direct.until <= EPOCH_S + world.now + 420
+    world.cn.faults.add(Fault.NO_HOME_TEST)
+    world.run(190)
+    (untested,) = report(world).correspondents
+    assert (untested.link, untested.problem) == ("eth0", "the home address could not be tested")
+    for name in world.links:
+        world.carrier(name, on=False)
+    (gone,) = report(world).correspondents
+    assert gone.link is None
