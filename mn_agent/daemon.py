@@ -210,16 +210,18 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
                 self.icmp.send(data, probe.care_of, self.state.settings.home.agent)
 
     def _count(self) -> TrafficCounted:
-        """Which links have had tunnelled packets since the last time."""
+        """Which links have had tunnelled packets since the last time. What goes to correspondents directly proves no
+        path to the home agent, but leaves one in doubt if nothing comes back.
+        """
         before, self._counted = self._counted, self.counters()
 
-        def has_grown(bid: int, direction: str) -> bool:
-            name = counter_name("link", bid, direction)
-            return self._counted.get(name, Counter()).packets > before.get(name, Counter()).packets
+        def grown(what: str, direction: str) -> frozenset[int]:
+            names = {bid: counter_name(what, bid, direction) for bid in self.state.links}
+            now = {bid: self._counted.get(name, Counter()).packets for bid, name in names.items()}
+            return frozenset(bid for bid, name in names.items() if now[bid] > before.get(name, Counter()).packets)
 
-        arrived = frozenset(bid for bid in self.state.links if has_grown(bid, "down"))
-        left = frozenset(bid for bid in self.state.links if has_grown(bid, "up"))
-        return TrafficCounted(arrived, left)
+        unanswered = grown("direct", "up") - grown("direct", "down")
+        return TrafficCounted(grown("link", "down"), grown("link", "up") | unanswered)
 
     # world
 

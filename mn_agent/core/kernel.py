@@ -260,7 +260,8 @@ def _table(state: State) -> Table:
     if "direct" in sets:
         elements["correspondent"] = frozenset(state.correspondents.known)
         elements["direct"] = frozenset(address for address, care_of in _direct(state).items() if care_of is not None)
-    for what, direction in product(("link", "default"), _DIRECTIONS):
+    counted = [what for what in ("link", "default", "direct") if f"{what}_up" in sets]
+    for what, direction in product(counted, _DIRECTIONS):
         elements[f"{what}_{direction}"] = {link.index: _quoted(what, link, direction) for link in links}
         counters.update(counter_name(what, link.bid, direction) for link in links)
     if state.flows.policy.flow:
@@ -338,7 +339,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool, optimizes
         f"dup to meta mark & {slot_bit(s):#x} map @copy_router device meta mark & {slot_bit(s):#x} map @copy_device"
         for s in range(1, _SLOTS)
     )
-    sets, direct_in, direct_out = _direct_rules(home, plain) if optimizes else ({}, (), ())
+    sets, direct_in, direct_out, direct_sent = _direct_rules(home, plain) if optimizes else ({}, (), (), ())
     ours = f"ip6 nexthdr 50 {SPI} @spi"
     only_from_home_agent = f"ip6 saddr != {home.agent} counter name not_from_home_agent drop"
     taken = "counter name meta iif map @link_down", "counter name tunnelled"
@@ -387,6 +388,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool, optimizes
                 (
                     f"ip6 nexthdr 41 ip6 daddr {home.agent} {mark} != 0 jump tunnelled_out",
                     f"ip6 nexthdr 50 ip6 daddr {TUNNELS} jump protected_out",
+                    *direct_sent,
                 ),
                 "type filter hook postrouting priority mangle; policy accept;",
             ),
@@ -396,18 +398,24 @@ def _static(home: Home, security: Security, *, protects_payload: bool, optimizes
     )
 
 
-def _direct_rules(home: Home, plain: str) -> tuple[dict[str, Set], tuple[str, ...], tuple[str, ...]]:
-    """For correspondents: sets, rules of prerouting and of output. Their messages may have a routing header, which is
-    disguised, and a home test counts only if it came through the tunnel. What the kernel sends directly is not marked:
-    it takes the link of the care-of address that is put there.
+_Rules = tuple[str, ...]
+
+
+def _direct_rules(home: Home, plain: str) -> tuple[dict[str, Set], _Rules, _Rules, _Rules]:
+    """For correspondents: sets, rules of prerouting, of output and of postrouting. Their messages may have a routing
+    header, which is disguised, and a home test counts only if it came through the tunnel. What the kernel sends
+    directly is not marked: it takes the link of the care-of address that is put there.
     """
     known, direct = Set("set", "typeof ip6 saddr;"), Set("set", "typeof ip6 daddr;")
+    counted = {f"direct_{direction}": _COUNTERS_BY_INTERFACE for direction in _DIRECTIONS}
     mobility = NextHeader.MOBILITY.value
     return (
-        {"correspondent": known, "direct": direct},
+        {"correspondent": known, "direct": direct, **counted},
         (
+            "ip6 saddr @direct ip6 nexthdr 43 counter name meta iif map @direct_down",
             f"ip6 saddr @correspondent ip6 nexthdr 43 @nh,320,8 {mobility} @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
             f"{plain}ip6 daddr {home.address} meta l4proto {mobility} counter name not_tunnelled drop",
         ),
         (f"ip6 saddr {home.address} ip6 daddr @direct ip6 nexthdr != {mobility} return",),
+        ("ip6 nexthdr 60 ip6 daddr @direct counter name meta oif map @direct_up",),
     )

@@ -36,6 +36,8 @@ class DirectWorld(World):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.cn = Correspondent(CN, self.random.randbytes)
+        self._direct_left: set[int] = set()
+        self._direct_arrived: set[int] = set()
 
     # what a story does
 
@@ -46,6 +48,9 @@ class DirectWorld(World):
     def talk(self, seconds: float, every_s: float = 0.01) -> Stream:
         """Packets between the home address and the correspondent, from now on, whichever way they go."""
         stream = Stream()
+        if not self._has_traffic:
+            self._has_traffic = True
+            self._count()
         for number in range(int(seconds / every_s)):
             self.at(self.now + number * every_s, lambda: self._to_correspondent(stream))
             self.at(self.now + number * every_s, lambda: self._from_correspondent(stream))
@@ -80,6 +85,12 @@ class DirectWorld(World):
         return len(self.sent(HomeTestInit, since)) + len(self.sent(CareOfTestInit, since))
 
     # inside
+
+    def _count(self) -> None:
+        """As the daemon does."""
+        self._left |= self._direct_left - self._direct_arrived
+        self._direct_left, self._direct_arrived = set(), set()
+        super()._count()
 
     def _way(self, care_of: IPv6Address | None) -> TestLink | None:
         """The direct one."""
@@ -134,6 +145,7 @@ class DirectWorld(World):
         stream.sent_up += 1
         care_of = self.care_of()
         if care_of is not None:
+            self._direct_left |= {self.mn.carrier.bid} if self.mn.carrier is not None else set()
             self._over(self._way(care_of), lambda: self._payload(stream, care_of))
             return
         outer = self.upward()
@@ -149,7 +161,14 @@ class DirectWorld(World):
         stream.sent_down += 1
         care_of = self.cn.destination(HOME, self.now)
         if care_of is not None:
-            self._over(self._way(care_of), lambda: stream.arrive_down(good=True))
+            self._over(self._way(care_of), lambda: self._direct_arrives(stream, care_of))
             return
         outer = self.downward()
         self._over(self._link(outer), lambda: stream.arrive_down(good=self._link(outer) is not None))
+
+    def _direct_arrives(self, stream: Stream, care_of: IPv6Address) -> None:
+        link = self._link(care_of)
+        stream.arrive_down(good=link is not None)
+        self._direct_arrived |= {
+            one.bid for one in self.mn.links.values() if link and one.index == link.interface.index
+        }

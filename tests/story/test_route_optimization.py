@@ -338,11 +338,15 @@ def test_a_switch_moves_both_directions() -> None:
     assert stream.lost == (0, 0)
 
 
-def test_a_path_that_is_dead_is_left_here_too() -> None:
+def test_a_path_that_is_dead_is_left_here_too_and_as_soon() -> None:
     world = settled()
+    world.talk(10)
+    world.run(5)
+    probes = len(world.probes)
+    world.run(2)
+    assert len(world.probes) <= probes + 1, "what is answered directly needs no probes"
     world.links["ethernet"].blackhole = True
-    world.stream(30, 0.05)
-    world.run(30)
+    world.run(1.5)
     assert set(world.bound()) == {2, 3}
     assert world.directly()
 
