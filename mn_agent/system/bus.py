@@ -144,7 +144,7 @@ class Bus:
         finally:
             del self._waiting[serial]
         if reply is None:
-            raise await self._end
+            raise await asyncio.shield(self._end)  # who gives up waiting here must not end that
         if reply.message_type is not MessageType.ERROR:
             return reply
         if reply.error_name in _AWAY:
