@@ -56,7 +56,7 @@ from mn_agent.core.commands import (
     SendProbe,
     Tell,
 )
-from mn_agent.core.correspondents import Correspondents
+from mn_agent.core.correspondents import Correspondent, Correspondents
 from mn_agent.core.discovery import Discovery
 from mn_agent.core.events import (
     DevicesChanged,
@@ -85,7 +85,7 @@ from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy import Pins
 from mn_agent.core.preference import priorities
 from mn_agent.core.settings import Security, Settings
-from mn_agent.core.state import Going, Saved, SavedBinding, SavedFlow, State
+from mn_agent.core.state import Going, Saved, SavedBinding, SavedCorrespondent, SavedFlow, State
 
 UNHEARD = 5
 """Updates of each kind without an answer, before the IKE SA is made anew: half a minute. Protected payload stops for
@@ -142,11 +142,30 @@ def start(
         # Where only single updates are allowed, replacing everything would drop the others for a moment
         overwrite=saved.bulk,
     )
-    return replace(known, registration=restored)
+    everybody = replace(nobody, known={one.address: _restored_correspondent(one) for one in saved.correspondents})
+    return replace(known, registration=restored, correspondents=everybody)
+
+
+def _restored_binding(one: SavedBinding) -> Binding:
+    return Binding(one.care_of, one.priority, one.registered_at, one.refresh_at, one.expires_at)
+
+
+def _restored_correspondent(one: SavedCorrespondent) -> Correspondent:
+    """Its tokens were not saved: it is asked for others at once."""
+    entries = {
+        held.bid: correspondents.Entry(
+            held.bid,
+            Wanted(held.care_of, held.priority),
+            binding=_restored_binding(held),
+            claimed_until_at=held.expires_at,
+        )
+        for held in one.bindings
+    }
+    return Correspondent(one.address, one.sequence, entries, multiple=one.multiple)
 
 
 def _restored(one: SavedBinding) -> Entry:
-    binding = Binding(one.care_of, one.priority, one.registered_at, one.refresh_at, one.expires_at)
+    binding = _restored_binding(one)
     wanted = Wanted(one.care_of, one.priority)
     state = bindings.EntryState.REGISTERED
     return Entry(
@@ -177,16 +196,7 @@ def saved(state: State) -> Saved:
         pins=state.pins,
         bids=state.bids,
         bindings=tuple(
-            SavedBinding(
-                entry.bid,
-                entry.binding.care_of,
-                entry.binding.priority,
-                entry.binding.registered_at,
-                entry.binding.refresh_at,
-                entry.binding.expires_at,
-            )
-            for entry in state.registration.entries.values()
-            if entry.binding
+            _saved_binding(entry.bid, entry.binding) for entry in state.registration.entries.values() if entry.binding
         ),
         flows=tuple(
             SavedFlow(fid, entry.held.priority, encode_selector(entry.held.selector)[0].hex(), entry.held.bids)
@@ -194,6 +204,22 @@ def saved(state: State) -> Saved:
             if entry.held
         ),
         home_agent=state.settings.home.agent,
+        correspondents=tuple(
+            SavedCorrespondent(
+                one.address,
+                one.sequence,
+                one.multiple,
+                tuple(_saved_binding(bid, entry.binding) for bid, entry in one.entries.items() if entry.binding),
+            )
+            for one in state.correspondents.known.values()
+            if one.is_claimed
+        ),
+    )
+
+
+def _saved_binding(bid: int, binding: Binding) -> SavedBinding:
+    return SavedBinding(
+        bid, binding.care_of, binding.priority, binding.registered_at, binding.refresh_at, binding.expires_at
     )
 
 

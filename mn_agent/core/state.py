@@ -161,7 +161,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class SavedBinding:
-    """A binding as the home agent acknowledged it; instants are of this boot."""
+    """A binding as it was acknowledged; instants are of this boot."""
 
     bid: int
     care_of: IPv6Address
@@ -182,6 +182,16 @@ class SavedFlow:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedCorrespondent:
+    """What a correspondent acknowledged."""
+
+    address: IPv6Address
+    sequence: int
+    multiple: bool
+    bindings: tuple[SavedBinding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """What a restarted agent goes on from, so that nobody notices (RFC 6275 section 15.3 for the sequence number)."""
 
@@ -198,3 +208,4 @@ class Saved:
     flows: tuple[SavedFlow, ...]
     home_agent: IPv6Address | None = None
     """Who acknowledged these."""
+    correspondents: tuple[SavedCorrespondent, ...] = ()

@@ -463,12 +463,31 @@ def test_a_home_agent_that_takes_one_care_of_address_is_no_hindrance() -> None:
 # restart
 
 
-def test_after_a_restart_it_is_direct_again_in_a_moment() -> None:
+def test_a_restart_loses_no_packet() -> None:
     world = settled()
+    stream = world.talk(3)
+    world.run(1)
+    at = world.now
     world.restart_agent()
+    assert world.directly()
+    world.run(5)
+    assert stream.lost == (0, 0)
+    assert world.directly()
+    assert world.updates_to_correspondent(at) == []
+    assert world.tests(at) == 4, "the tokens are not saved"
+
+
+@pytest.mark.parametrize("fault", [Fault.PLAIN, None])
+def test_who_remembers_nothing_begins_anew(fault: Fault | None) -> None:
+    world = DirectWorld(three_links())
+    world.cn.faults |= {fault} if fault else set()
+    world.start().run(5)
+    world.restart_agent(remembers=False)
     world.run(2)
     assert world.directly()
-    assert set(world.bound()) == {1, 2, 3}
+    world.restart_agent(same_boot=False)
+    world.run(2)
+    assert world.directly()
 
 
 # anything
