@@ -327,6 +327,12 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             return self._reconciler.counters() if self._reconciler else {}
         return {}
 
+    def addresses(self, name: str) -> frozenset[IPv6Address]:
+        """What is in a set of our nftables table that its rules fill; nothing without the kernel."""
+        with suppress(OSError):
+            return self._reconciler.addresses(name) if self._reconciler else frozenset()
+        return frozenset()
+
     def usages(self) -> Mapping[State, Usage]:
         """Of the security associations; none without the kernel."""
         with suppress(OSError):

@@ -30,7 +30,7 @@ def read(path: Path) -> Settings:
         raise fault(path, ("ikev2",), ": must have a secret, or [ikev2.certificates], and not both")
     if settings.ikev2 is not None:
         check_ikev2(path, ("ikev2",))
-    for correspondent in settings.route_optimization.correspondents:
+    for correspondent in settings.route_optimization.hosts:
         if correspondent in (settings.home.address, *agents):
             what = f": {correspondent} must differ from the home address and the home agents"
             raise fault(path, ("route_optimization", "correspondents"), what)

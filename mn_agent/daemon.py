@@ -45,6 +45,7 @@ from mn_agent.core.commands import (
 )
 from mn_agent.core.devices import Devices
 from mn_agent.core.events import (
+    CorrespondentsSeen,
     DevicesChanged,
     EchoReceived,
     Event,
@@ -64,7 +65,7 @@ from mn_agent.core.events import (
 )
 from mn_agent.core.ike import CONNECTION, TRY_S, connection
 from mn_agent.core.interfaces import Snapshot
-from mn_agent.core.kernel import TABLE_NAME, counter_name, wanted_kernel
+from mn_agent.core.kernel import SEEN, TABLE_NAME, counter_name, wanted_kernel
 from mn_agent.core.probing import Probe
 from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import ROUTE_OPTIMIZATION, Saved, State
@@ -80,6 +81,8 @@ if TYPE_CHECKING:
 
 CGROUPS_S = 5.0
 """How often to look for the control groups that the policy names."""
+CORRESPONDENTS_S = 2.0
+"""How often to look whether there is traffic with somebody new, who may be reached directly."""
 SAME_SLEEP_S = 10.0
 """The clocks tell that the machine has slept, and logind a moment later."""
 
@@ -236,6 +239,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             self.watch(watcher.fileno(), self._look)
             self.handle(InterfacesChanged(snapshot))
             self._look_for_cgroups()
+            self._look_for_correspondents()
 
     def _look_for_mobile_ipv6(self) -> None:
         """Whether the kernel can send to correspondents directly, if that is wanted."""
@@ -305,6 +309,14 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         if self._service is not None:
             self._service.look()
         super().settle()
+
+    def _look_for_correspondents(self) -> None:
+        """Traffic with them is noticed by the kernel, which tells nobody."""
+        if self.state.settings.route_optimization.networks:
+            seen = self.addresses(SEEN)
+            if seen != self.state.seen:
+                self.handle(CorrespondentsSeen(seen))
+        asyncio.get_running_loop().call_later(CORRESPONDENTS_S, self._look_for_correspondents)
 
     async def leave(self) -> None:
         self.handle(StopRequested())

@@ -4,6 +4,7 @@ import ctypes
 import json
 import socket
 import struct
+from ipaddress import IPv6Address
 from typing import Any
 
 from pyroute2.netlink import nlmsg
@@ -77,6 +78,12 @@ class Nftables:
             counter = Counter(*(int.from_bytes(values[kind], "big") for kind in (_COUNTER_PACKETS, _COUNTER_OCTETS)))
             found[answer[_OBJECT_NAME].rstrip(b"\0").decode()] = counter
         return found
+
+    def addresses(self, table: str, name: str) -> frozenset[IPv6Address]:
+        """What is in a set of addresses that rules fill. Raises NftablesError when there is no such set."""
+        listed = self.run(f"list set ip6 {table} {name}")
+        elements = next(one["set"] for one in listed if "set" in one).get("elem", [])
+        return frozenset(IPv6Address(element["elem"]["val"]) for element in elements)
 
 
 def _request(kind: int, name: str) -> Request:

@@ -230,6 +230,10 @@ class Reconciler:
         """The named counters of our table."""
         return self._nftables.counters(self._table_name) if self._actual.table is not None else {}
 
+    def addresses(self, name: str) -> frozenset[IPv6Address]:
+        """What is in a set of our table that its rules fill. Raises OSError when it is not there."""
+        return self._nftables.addresses(self._table_name, name)
+
     def _find_security(self) -> None:
         """What a former run left of policies and states has to go, or is wanted again. Without any XFRM stays closed,
         until there is something to put there: most have no use for it, and the kernel may not have it.

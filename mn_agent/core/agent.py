@@ -59,6 +59,7 @@ from mn_agent.core.commands import (
 from mn_agent.core.correspondents import Correspondent, Correspondents
 from mn_agent.core.discovery import Discovery
 from mn_agent.core.events import (
+    CorrespondentsSeen,
     DevicesChanged,
     EchoReceived,
     Event,
@@ -285,6 +286,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = _pin(state, link, subject, flow)
         case PolicyChosen(flows, by_people):
             state = replace(state, flows=flows, chosen=flows.name if by_people else state.chosen)
+        case CorrespondentsSeen(addresses):
+            state = replace(state, seen=addresses)
         case IkeLooked(sas, negotiated):
             state = _ike_looked(state, sas, negotiated, now)
         case IkeTried(care_of):
@@ -493,7 +496,9 @@ def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
         if entry.wanted and held and bindings.is_registered_here(registered, entry) and state.carries(entry):
             until_at = min(entry.wanted.valid_until_at, held.expires_at)
             wanted[bid] = replace(entry.wanted, valid_until_at=until_at)
-    asked = frozenset(state.settings.route_optimization.correspondents) - {state.settings.home.agent}
+    wishes, home = state.settings.route_optimization, state.settings.home
+    asked = wishes.hosts | {address for address in state.seen if wishes.includes(address)}
+    asked -= {home.address, home.agent, *home.alternatives}
     addresses = asked if state.optimizes and not registered.leaving else frozenset()
     everybody = correspondents.want(state.correspondents, addresses, wanted, registered.sequence)
     commands: list[Command] = []

@@ -94,6 +94,13 @@ class TrafficCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class CorrespondentsSeen:
+    """With whom there is traffic, or was lately, of the networks where some are to be reached directly."""
+
+    addresses: frozenset[IPv6Address]
+
+
+@dataclass(frozen=True, slots=True)
 class IkeLooked:
     """What IKE SAs charon has, whosever, and what states; None: it is not there."""
 
@@ -152,6 +159,7 @@ Event: TypeAlias = (
     | PolicyChosen
     | EchoReceived
     | TrafficCounted
+    | CorrespondentsSeen
     | IkeLooked
     | IkeTried
     | Refused

@@ -9,7 +9,7 @@ Where IPsec protects payload, the routes into a tunnel lead to its device instea
 addressed to what stands for the tunnel, and has a route over its link; nftables then puts the real addresses there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from itertools import product
@@ -39,7 +39,7 @@ from mip6.xfrm import Policy
 from mip6.xfrm import State as XfrmState
 from mn_agent.core.flows import chain_name
 from mn_agent.core.links import Link
-from mn_agent.core.settings import Home, Security
+from mn_agent.core.settings import Home, RouteOptimizationSettings, Security
 from mn_agent.core.state import State
 
 TABLE_NAME = "monami6"
@@ -244,7 +244,7 @@ def _table(state: State) -> Table:
         state.settings.home,
         state.settings.security,
         protects_payload=state.settings.protects_payload,
-        optimizes=bool(state.settings.route_optimization.correspondents),
+        direct=state.settings.route_optimization,
     )
     links = list(state.links.values())
     found = state.flows.found
@@ -320,7 +320,7 @@ def _flow_chain(state: State, what: str, bids: tuple[int, ...]) -> Chain:
 
 
 @lru_cache(1)
-def _static(home: Home, security: Security, *, protects_payload: bool, optimizes: bool) -> Table:
+def _static(home: Home, security: Security, *, protects_payload: bool, direct: RouteOptimizationSettings) -> Table:
     """What is there whatever the links and flows.
 
     prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); a message
@@ -339,7 +339,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool, optimizes
         f"dup to meta mark & {slot_bit(s):#x} map @copy_router device meta mark & {slot_bit(s):#x} map @copy_device"
         for s in range(1, _SLOTS)
     )
-    sets, direct_in, direct_out, direct_sent = _direct_rules(home, plain) if optimizes else ({}, (), (), ())
+    sets, rules = _direct_rules(home, direct, plain) if direct.correspondents else ({}, _NO_RULES)
     ours = f"ip6 nexthdr 50 {SPI} @spi"
     only_from_home_agent = f"ip6 saddr != {home.agent} counter name not_from_home_agent drop"
     taken = "counter name meta iif map @link_down", "counter name tunnelled"
@@ -366,7 +366,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool, optimizes
                     f"ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address",
                     f"{ours} ip6 daddr @care_of jump protected",
                     f"ip6 saddr {home.address} meta iif != {LOOPBACK} counter name spoofed_home_address drop",
-                    *direct_in,
+                    *rules["prerouting"],
                 ),
                 "type filter hook prerouting priority raw; policy accept;",
             ),
@@ -375,20 +375,20 @@ def _static(home: Home, security: Security, *, protects_payload: bool, optimizes
             "output": Chain(
                 (
                     f"ip6 saddr {home.address} ip6 daddr {home.agent} ip6 nexthdr {NextHeader.MOBILITY.value} return",
-                    *direct_out,
+                    *rules["output"],
                     f"ip6 saddr {home.address} jump from_home",
                 ),
                 "type route hook output priority mangle; policy accept;",
             ),
             "input": Chain(
-                (f"{ours} return", f"ip6 daddr {home.address} jump to_home"),
+                (f"{ours} return", *rules["input"], f"ip6 daddr {home.address} jump to_home"),
                 "type filter hook input priority mangle; policy accept;",
             ),
             "postrouting": Chain(
                 (
                     f"ip6 nexthdr 41 ip6 daddr {home.agent} {mark} != 0 jump tunnelled_out",
                     f"ip6 nexthdr 50 ip6 daddr {TUNNELS} jump protected_out",
-                    *direct_sent,
+                    *rules["postrouting"],
                 ),
                 "type filter hook postrouting priority mangle; policy accept;",
             ),
@@ -398,24 +398,39 @@ def _static(home: Home, security: Security, *, protects_payload: bool, optimizes
     )
 
 
-_Rules = tuple[str, ...]
+SEEN = "seen"
+"""The set of correspondents that there was traffic with lately."""
+_SEEN_S, _MOST_SEEN = 300, 64
+
+_RulesByChain = Mapping[str, tuple[str, ...]]
+_NO_RULES: _RulesByChain = {"prerouting": (), "input": (), "output": (), "postrouting": ()}
 
 
-def _direct_rules(home: Home, plain: str) -> tuple[dict[str, Set], _Rules, _Rules, _Rules]:
-    """For correspondents: sets, rules of prerouting, of output and of postrouting. Their messages may have a routing
-    header, which is disguised, and a home test counts only if it came through the tunnel. What the kernel sends
-    directly is not marked: it takes the link of the care-of address that is put there.
+def _direct_rules(home: Home, direct: RouteOptimizationSettings, plain: str) -> tuple[dict[str, Set], _RulesByChain]:
+    """For correspondents. Their messages may have a routing header, which is disguised, and a home test counts only if
+    it came through the tunnel. What the kernel sends directly is not marked: it takes the link of the care-of address
+    that is put there. Traffic with some networks is noticed.
     """
-    known, direct = Set("set", "typeof ip6 saddr;"), Set("set", "typeof ip6 daddr;")
-    counted = {f"direct_{direction}": _COUNTERS_BY_INTERFACE for direction in _DIRECTIONS}
     mobility = NextHeader.MOBILITY.value
-    return (
-        {"correspondent": known, "direct": direct, **counted},
-        (
+    known, sent = Set("set", "typeof ip6 saddr;"), Set("set", "typeof ip6 daddr;")
+    counted = {f"direct_{direction}": _COUNTERS_BY_INTERFACE for direction in _DIRECTIONS}
+    sets = {"correspondent": known, "direct": sent, **counted}
+    noticed: dict[str, tuple[str, ...]] = {"saddr": (), "daddr": ()}
+    if direct.networks:
+        sets[SEEN] = Set("set", f"type ipv6_addr; size {_MOST_SEEN}; flags dynamic,timeout; timeout {_SEEN_S}s;")
+        networks = ", ".join(map(str, direct.networks))
+        for end in noticed:
+            noticed[end] = (f"ip6 {end} {{ {networks} }} meta l4proto != {mobility} update @{SEEN} {{ ip6 {end} }}",)
+    return sets, {
+        "prerouting": (
             "ip6 saddr @direct ip6 nexthdr 43 counter name meta iif map @direct_down",
             f"ip6 saddr @correspondent ip6 nexthdr 43 @nh,320,8 {mobility} @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
             f"{plain}ip6 daddr {home.address} meta l4proto {mobility} counter name not_tunnelled drop",
         ),
-        (f"ip6 saddr {home.address} ip6 daddr @direct ip6 nexthdr != {mobility} return",),
-        ("ip6 nexthdr 60 ip6 daddr @direct counter name meta oif map @direct_up",),
-    )
+        "input": tuple(f"ip6 daddr {home.address} {rule}" for rule in noticed["saddr"]),
+        "output": (
+            *(f"ip6 saddr {home.address} {rule}" for rule in noticed["daddr"]),
+            f"ip6 saddr {home.address} ip6 daddr @direct ip6 nexthdr != {mobility} return",
+        ),
+        "postrouting": ("ip6 nexthdr 60 ip6 daddr @direct counter name meta oif map @direct_up",),
+    }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Range
@@ -118,7 +118,20 @@ class LinkSettings:
 class RouteOptimizationSettings:
     """With whom payload goes directly, and not through the home agent (RFC 6275 section 11.6)."""
 
-    correspondents: tuple[IPv6Address, ...] = ()
+    correspondents: tuple[IPv6Network, ...] = ()
+    """Single addresses, of which each is asked; of a network, those with whom there is traffic."""
+
+    @property
+    def hosts(self) -> frozenset[IPv6Address]:
+        return frozenset(one.network_address for one in self.correspondents if one.prefixlen == one.max_prefixlen)
+
+    @property
+    def networks(self) -> tuple[IPv6Network, ...]:
+        """None within another."""
+        return tuple(collapse_addresses(one for one in self.correspondents if one.prefixlen < one.max_prefixlen))
+
+    def includes(self, address: IPv6Address) -> bool:
+        return any(address in one for one in self.correspondents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

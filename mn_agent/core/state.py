@@ -62,6 +62,8 @@ class State:
     decision: Decision = field(default_factory=Decision)
     probing: Probing = field(default_factory=Probing)
     revoked: Revoked | None = None
+    seen: frozenset[IPv6Address] = frozenset()
+    """With whom there is traffic, of those that may be asked for a direct way."""
     correspondents: Correspondents = field(default_factory=Correspondents)
     home_agent_since_at: float = -inf
     """Since when this home agent is in use."""

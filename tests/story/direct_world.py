@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from mip6.wire.checksum import with_checksum
 from mip6.wire.extension import Packet
@@ -17,8 +17,10 @@ CORE_S = 0.005
 """From the home agent to the correspondent."""
 
 
-def optimizing(*correspondents: IPv6Address, **registration: object) -> Settings:
-    chosen = RouteOptimizationSettings(correspondents=correspondents or (CN,))
+def optimizing(*correspondents: object, **registration: object) -> Settings:
+    """`correspondents`: addresses or networks."""
+    networks = tuple(IPv6Network(str(one)) for one in correspondents or (CN,))
+    chosen = RouteOptimizationSettings(correspondents=networks)
     return replace(mobile_node_settings(**registration), route_optimization=chosen)  # type: ignore[arg-type]
 
 

@@ -4,6 +4,7 @@ has to.
 
 from collections import Counter
 from dataclasses import replace
+from ipaddress import IPv6Address
 from itertools import pairwise
 
 import pytest
@@ -23,7 +24,7 @@ from mip6.wire.options import BindingAuthorizationData, BindingIdentifier, Nonce
 from mip6.wire.registry import BindingUpdateFlag
 from mn_agent.core.correspondent_answers import DO_NOT_SEND_S, ERROR_PAUSE_S
 from mn_agent.core.correspondents import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from mn_agent.core.events import Refused, StopRequested
+from mn_agent.core.events import CorrespondentsSeen, Refused, StopRequested
 from mn_agent.core.registration import MAX_UPDATE_RATE
 from mn_agent.core.settings import RouteOptimizationSettings
 from mn_agent.core.state import ROUTE_OPTIMIZATION
@@ -451,6 +452,22 @@ def test_several_correspondents_do_not_hinder_each_other() -> None:
     world.start().run(5)
     assert world.directly()
     assert set(world.mn.correspondents.known) == {CN, CN + 1, CN + 2}
+
+
+@pytest.mark.req("RR-13")
+def test_of_a_network_those_are_asked_with_whom_there_is_traffic() -> None:
+    world = DirectWorld(three_links(), settings=optimizing("2001:db8::/32"))
+    world.start().run(10)
+    assert world.asked == []
+    stranger = IPv6Address("2001:db9::1")
+    world.mobile_node(CorrespondentsSeen(frozenset((CN, AGENT, HOME, stranger))))
+    world.run(5)
+    assert world.directly()
+    assert set(world.mn.correspondents.known) == {CN}
+    world.mobile_node(CorrespondentsSeen(frozenset()))
+    world.run(5)
+    assert world.bound() == {}
+    assert world.mn.correspondents.known == {}
 
 
 def test_a_home_agent_that_takes_one_care_of_address_is_no_hindrance() -> None:

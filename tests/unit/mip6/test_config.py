@@ -322,8 +322,13 @@ class TestRouteOptimization:
         return agent_config.read(path)
 
     def test_addresses(self, tmp_path: Path) -> None:
-        read = self.read(tmp_path, '["2001:db8:cc::1", "2001:db8:cc::2"]', STATIC.format("manual"))
-        assert read.route_optimization.correspondents == (IPv6Address("2001:db8:cc::1"), IPv6Address("2001:db8:cc::2"))
+        listed = '["2001:db8:cc::1", "2001:db8:dd:1::/64", "2001:db8:dd::/48", "2001:db8:cc::2"]'
+        chosen = self.read(tmp_path, listed, STATIC.format("manual")).route_optimization
+        assert chosen.hosts == {IPv6Address("2001:db8:cc::1"), IPv6Address("2001:db8:cc::2")}
+        assert chosen.networks == (IPv6Network("2001:db8:dd::/48"),)
+        assert chosen.includes(IPv6Address("2001:db8:cc::1"))
+        assert chosen.includes(IPv6Address("2001:db8:dd:7::1"))
+        assert not chosen.includes(IPv6Address("2001:db8:cc::3"))
 
     @pytest.mark.req("RR-20")
     def test_nobody_unless_they_are_named(self, tmp_path: Path) -> None:
