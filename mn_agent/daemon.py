@@ -140,7 +140,8 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         return PacketReceived(packet)
 
     def icmp_types(self) -> tuple[IcmpType, ...]:
-        return IcmpType.PACKET_TOO_BIG, IcmpType.ECHO_REPLY, IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY
+        errors = IcmpType.PACKET_TOO_BIG, IcmpType.PARAMETER_PROBLEM
+        return *errors, IcmpType.ECHO_REPLY, IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY
 
     def icmp_received(self, data: bytes, source: IPv6Address) -> Event | None:
         try:

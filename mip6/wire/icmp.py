@@ -20,6 +20,16 @@ def parameter_problem(
     return _error(IcmpType.PARAMETER_PROBLEM, code, pointer, invoking_packet, source, destination)
 
 
+def parse_parameter_problem(icmp: bytes) -> tuple[int, bytes]:
+    """Code and what there is of the invoking packet; DecodeError if it isn't a Parameter Problem."""
+    if len(icmp) < _HEADER.size:
+        raise DecodeError(DecodeReason.TRUNCATED)
+    kind, code, _, _ = _HEADER.unpack_from(icmp)
+    if kind != IcmpType.PARAMETER_PROBLEM:
+        raise DecodeError(DecodeReason.UNKNOWN_TYPE, message_type=kind)
+    return code, icmp[_HEADER.size :]
+
+
 def packet_too_big(mtu: int, invoking_packet: bytes, source: IPv6Address, destination: IPv6Address) -> bytes:
     """A Packet Too Big; `mtu` in octets (section 3.2)."""
     return _error(IcmpType.PACKET_TOO_BIG, 0, mtu, invoking_packet, source, destination)

@@ -611,6 +611,9 @@ def _discover(state: State, now: float) -> tuple[State, list[Command]]:
 
 
 def _icmp(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
+    refused = correspondent_answers.hear_of_problem(state.correspondents, data, now)
+    if refused is not None:
+        return replace(state, correspondents=correspondents.change(state.correspondents, refused)), []
     found = discovery.answered(state.discovery, state.settings.home, data, now)
     if found is None:
         return _relay(state, data, now)

@@ -10,7 +10,9 @@ from enum import Enum
 from ipaddress import IPv6Address
 
 from mip6.return_routability import MAX_TOKEN_LIFETIME_S, verify
+from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.icmp import parse_parameter_problem
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -21,16 +23,31 @@ from mip6.wire.messages import (
     lifetime_seconds,
 )
 from mip6.wire.options import BindingIdentifier
-from mip6.wire.registry import BindingErrorStatus, Status
+from mip6.wire.registry import BindingErrorStatus, NextHeader, Status
 from mn_agent.core.answers import REFRESH_FRACTION
 from mn_agent.core.bindings import Binding
 from mn_agent.core.changes import status_text
-from mn_agent.core.correspondents import NONE, Correspondent, Entry, Pause, Test, Token, Tries, Update, fail
+from mn_agent.core.correspondents import (
+    NONE,
+    Correspondent,
+    Correspondents,
+    Entry,
+    Pause,
+    Test,
+    Token,
+    Tries,
+    Update,
+    fail,
+)
 
 DO_NOT_SEND_S = 600.0
 """How long a correspondent is left alone that refuses, or does not know what it is asked."""
 ERROR_PAUSE_S = 1.0
 """The same for one that has lost a binding. Anybody may say so in its name: it must not cost much."""
+
+_UNRECOGNIZED_NEXT_HEADER = 1
+# Of an IPv6 header and a test behind it
+_NEXT_HEADER, _DESTINATION, _COOKIE, _QUOTED = 6, slice(24, 40), slice(48, 56), 56
 
 _EXPIRED_HOME = Status.EXPIRED_HOME_NONCE_INDEX, Status.EXPIRED_NONCES
 _EXPIRED_CARE_OF = Status.EXPIRED_CARE_OF_NONCE_INDEX, Status.EXPIRED_NONCES
@@ -158,10 +175,8 @@ def _error(
 ) -> Correspondent | Problem:
     """It counts only from one that holds a binding, or is being asked for one."""
     if message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE:
-        if not one.home.cookie and not any(entry.test.cookie or entry.update for entry in one.entries.values()):
-            return Problem.UNEXPECTED
-        pause = Pause(now + DO_NOT_SEND_S, "it does not know Mobile IPv6")
-        return replace(one, entries=_all_without_binding(one), home=Test(), pause=pause)
+        is_asked = any(_cookies(one)) or any(entry.update for entry in one.entries.values())
+        return _does_not_know(one, now) if is_asked else Problem.UNEXPECTED
     if message.home_address != home_address:
         return Problem.UNEXPECTED
     pause = Pause(now + ERROR_PAUSE_S, "it has lost the binding")
@@ -172,8 +187,29 @@ def _error(
     return Problem.UNEXPECTED
 
 
-def _all_without_binding(one: Correspondent) -> dict[int, Entry]:
-    return {bid: _without_binding(entry) for bid, entry in one.entries.items()}
+def _cookies(one: Correspondent) -> list[bytes]:
+    return [one.home.cookie, *(entry.test.cookie for entry in one.entries.values())]
+
+
+def _does_not_know(one: Correspondent, now: float) -> Correspondent:
+    pause = Pause(now + DO_NOT_SEND_S, "it does not know Mobile IPv6")
+    entries = {bid: _without_binding(entry) for bid, entry in one.entries.items()}
+    return replace(one, entries=entries, home=Test(), pause=pause)
+
+
+def hear_of_problem(everybody: Correspondents, data: bytes, now: float) -> Correspondent | None:
+    """What an ICMPv6 error makes of a correspondent: a host that does not know Mobility Headers says so, about a test
+    of ours that it quotes (RFC 6275 section 11.3.5). None: it is about something else.
+    """
+    try:
+        code, packet = parse_parameter_problem(data)
+    except DecodeError:
+        return None
+    if code != _UNRECOGNIZED_NEXT_HEADER or len(packet) < _QUOTED or packet[_NEXT_HEADER] != NextHeader.MOBILITY:
+        return None
+    one = everybody.known.get(IPv6Address(packet[_DESTINATION]))
+    cookie = packet[_COOKIE]
+    return _does_not_know(one, now) if one is not None and cookie in _cookies(one) else None
 
 
 def _refresh(one: Correspondent, bids: AbstractSet[int], now: float) -> Correspondent:

@@ -421,6 +421,19 @@ def test_a_kernel_that_cannot_do_it_is_not_asked_to() -> None:
     assert world.directly()
 
 
+@pytest.mark.req("REG-13")
+def test_many_links_are_tested_three_a_second() -> None:
+    links = {f"link{number}": make_link(number, f"eth{number}", "ethernet") for number in range(1, 8)}
+    world = DirectWorld(links, settings=mobile_node_settings())
+    world.start().run(10)
+    world.configure(optimizing())
+    world.run(10)
+    assert set(world.bound()) == set(range(1, 8))
+    check_limits(world)
+    times = [one.at for one in world.sent(CareOfTestInit)]
+    assert times[2] - times[0] == pytest.approx(0), "as many as may be at once"
+
+
 # other correspondents
 
 

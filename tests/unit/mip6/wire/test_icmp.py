@@ -11,6 +11,7 @@ from mip6.wire.icmp import (
     parameter_problem,
     parse_echo_reply,
     parse_packet_too_big,
+    parse_parameter_problem,
 )
 from tests.unit.mip6.wire.golden import octets
 from tests.unit.mip6.wire.reference import reference_checksum
@@ -31,6 +32,14 @@ def test_parameter_problem() -> None:
     """At Payload Proto and at Header Len of a Mobility Header right after the IPv6 header."""
     assert parameter_problem(0, 40, INVOKING, HERE, THERE) == complete("04 00 0000 00000028", INVOKING)
     assert parameter_problem(0, 41, INVOKING, HERE, THERE) == complete("04 00 0000 00000029", INVOKING)
+
+
+def test_parse_parameter_problem() -> None:
+    assert parse_parameter_problem(complete("04 01 0000 00000006", INVOKING)) == (1, INVOKING)
+    for wrong, reason in ((b"\x04\x01", DecodeReason.TRUNCATED), (bytes(8), DecodeReason.UNKNOWN_TYPE)):
+        with pytest.raises(DecodeError) as caught:
+            parse_parameter_problem(wrong)
+        assert caught.value.reason is reason
 
 
 def test_packet_too_big() -> None:

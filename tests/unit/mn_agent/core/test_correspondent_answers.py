@@ -7,7 +7,8 @@ import pytest
 
 from mip6.return_routability import sign
 from mip6.wire.checksum import with_checksum
-from mip6.wire.extension import Packet
+from mip6.wire.extension import Packet, build_from_mobile_node
+from mip6.wire.icmp import parameter_problem
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingError,
@@ -20,7 +21,7 @@ from mip6.wire.messages import (
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingErrorStatus, Status
 from mn_agent.core.correspondent_answers import DO_NOT_SEND_S, Problem
 from mn_agent.core.correspondents import Correspondent, Correspondents, Entry, Pause
-from mn_agent.core.events import PacketReceived
+from mn_agent.core.events import IcmpReceived, PacketReceived
 from mn_lab.correspondent import Fault
 from tests.story.direct_world import CN, DirectWorld, optimizing
 from tests.story.world import HOME, three_links
@@ -187,6 +188,24 @@ def test_who_does_not_know_mobility_messages_is_left_alone() -> None:
     world.cn.faults.clear()
     world.run(2)
     assert world.directly()
+
+
+@pytest.mark.req("PKT-14", "PKT-15")
+def test_a_host_that_knows_no_mobility_headers_is_left_alone() -> None:
+    world = asked(0.2)
+    at = world.now
+    (home, *_) = world.asked
+    packet = build_from_mobile_node(home.packet)
+    others = bytes(5), parameter_problem(1, 6, packet[:50], CN, HOME), parameter_problem(2, 6, packet, CN, HOME)
+    stranger, cookie = packet[:24] + (CN + 1).packed + packet[40:], packet[:48] + bytes(8)
+    unlike = packet[:6] + b"\x3c" + packet[7:]
+    for data in (*others, *(parameter_problem(1, 6, one, CN, HOME) for one in (stranger, cookie, unlike))):
+        world.mobile_node(IcmpReceived(data))
+    assert one(world).pause is None
+    world.mobile_node(IcmpReceived(parameter_problem(1, 6, packet, CN, HOME)))
+    assert one(world).pause == Pause(at + DO_NOT_SEND_S, "it does not know Mobile IPv6")
+    world.run(DO_NOT_SEND_S - 1)
+    assert world.tests(at) == 0
 
 
 @pytest.mark.req("RR-18")
