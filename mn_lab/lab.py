@@ -40,7 +40,7 @@ START_S = 30.0
 
 _TOOLS = ("ip", "nft", "radvd", "sysctl")
 _STATE = "lab.json"
-_AGENT, _HOME_AGENT = "agent", "home-agent"
+_AGENT, _HOME_AGENT, _CORRESPONDENT = "agent", "home-agent", "correspondent"
 _LOG_LINES = 12
 
 
@@ -63,6 +63,7 @@ class Lab:
         self.directory = place.directory(prefix)
         self.agent = Control(self.directory / f"{_AGENT}.sock")
         self.home_agent = Control(self.directory / f"{_HOME_AGENT}.sock")
+        self.correspondent = Control(self.directory / f"{_CORRESPONDENT}.sock")
         self._security = MODES[security](self.directory)
         self._toml = {_AGENT: agent_toml, _HOME_AGENT: home_agent_toml}
         self.processes: dict[str, Process] = {}
@@ -188,6 +189,11 @@ class Lab:
         """Start the home agent; does not wait for it."""
         config = str(self.configuration[_HOME_AGENT])
         self._start(HOME_AGENT, _HOME_AGENT, sys.executable, "-m", "home_agent", "--config", config)
+
+    def start_correspondent(self) -> None:
+        """Have a correspondent that knows Mobile IPv6, and not only a host like any other; does not wait for it."""
+        argv = [sys.executable, "-m", "mn_lab.correspondent_host"]
+        self._start(CORRESPONDENT, _CORRESPONDENT, *argv, str(CORRESPONDENT_ADDRESS), str(self.correspondent.path))
 
     def start_charon(self, node: str) -> None:
         """Start strongSwan at one end; does not wait for it."""
