@@ -21,8 +21,9 @@ def _able() -> None:
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The Debian packages, in the order in which to install them."""
-    directory = tmp_path_factory.mktemp("deb")
+def packages() -> list[Path]:
+    """The Debian packages, in the order in which to install them; tests/vm installs them, too."""
+    directory = ROOT / ".cache" / "deb"
+    shutil.rmtree(directory, ignore_errors=True)
     subprocess.run([ROOT / "packaging/deb/build", directory], check=True, capture_output=True)
     return [next(directory.glob(f"{name}_*.deb")) for name in ("monami6", "monami6-ha")]
