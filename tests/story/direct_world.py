@@ -38,6 +38,7 @@ class DirectWorld(World):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.cn = Correspondent(CN, self.random.randbytes)
+        self._talks = 0
         self._direct_left: set[int] = set()
         self._direct_arrived: set[int] = set()
 
@@ -50,6 +51,8 @@ class DirectWorld(World):
     def talk(self, seconds: float, every_s: float = 0.01) -> Stream:
         """Packets between the home address and the correspondent, from now on, whichever way they go."""
         stream = Stream()
+        self._talks += 1
+        self.at(self.now + seconds + 1, self._fall_silent)
         if not self._has_traffic:
             self._has_traffic = True
             self._count()
@@ -87,6 +90,10 @@ class DirectWorld(World):
         return len(self.sent(HomeTestInit, since)) + len(self.sent(CareOfTestInit, since))
 
     # inside
+
+    def _fall_silent(self) -> None:
+        self._talks -= 1
+        self._has_traffic = self._talks > 0
 
     def _count(self) -> None:
         """As the daemon does."""
