@@ -153,7 +153,9 @@ def _has_tokens(one: Correspondent, action: Register | End) -> bool:
 
 
 def _alone_at(one: Correspondent, action: Register | End) -> float:
-    """When no other update is on its way any more."""
+    """When no other update is on its way any more. What ends a binding does not wait: its link is lost."""
+    if isinstance(action, End):
+        return -inf
     others = (entry.update for bid, entry in one.entries.items() if bid != action.bid)
     return max((update.sent_at + PATIENCE_S for update in others if update is not None), default=-inf)
 
