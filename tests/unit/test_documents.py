@@ -21,6 +21,8 @@ from mn_agent.core.notices import NoticeKind as AgentNotice
 from mn_agent.core.policy_file import FlowRule, Policy, Ranking
 from mn_agent.core.settings import Settings as AgentSettings
 from monami6.__main__ import main as monami6
+from monami6.checks import Result
+from monami6.doctor import AREAS
 from tests.diagram import DOCUMENT, with_diagram
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +103,16 @@ def test_every_event_stands_in_the_catalogue() -> None:
     levels = {name: logging.getLevelName(LEVELS.get(name, logging.INFO)).lower() for name in agents | home_agents}
     assert {name: level for name, _, level in rows} == levels
     assert len(rows) == len(levels), "each once"
+
+
+def test_every_line_of_the_doctor_is_explained() -> None:
+    _, title, text = (ROOT / "docs/guide/troubleshoot.md").read_text().partition("## What the doctor says\n")
+    assert title
+    results, *areas = re.split(r"^### (?=\w)", text, flags=re.MULTILINE)
+    first_cells = r"^\| `(.+?)` \|"
+    explained = {area.partition("\n")[0].lower(): re.findall(first_cells, area, re.MULTILINE) for area in areas}
+    assert list(explained.items()) == [(area, [check.name for check in checks]) for area, checks in AREAS.items()]
+    assert set(re.findall(first_cells, results, re.MULTILINE)) == {result.value for result in Result}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
