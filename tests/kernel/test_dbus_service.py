@@ -14,6 +14,7 @@ import pytest
 
 from mn_lab.lab import Lab
 from mn_lab.layout import CORRESPONDENT_ADDRESS
+from tests.guides import ON_THE_BUS, Line, run_by
 from tests.kernel.system_bus import AGENT, ALICE, BOB, CAROL, NOBODY, SystemBus
 
 NAME, PATH = "org.monami6.Agent1", "/org/monami6/Agent1"
@@ -151,7 +152,7 @@ def test_wrong_things_have_names_for_programs(place: Place) -> None:
 @contextmanager
 def monitor(bus: SystemBus) -> Iterator[subprocess.Popen[str]]:
     """An ordinary user listens."""
-    command = ["gdbus", "monitor", "--system", "--dest", NAME, "--object-path", PATH]
+    command = ["gdbus", "monitor", "--system", "--dest", NAME]
     with subprocess.Popen(
         [*bus.command(NOBODY), *command], env=bus.environment, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -168,6 +169,14 @@ def test_everybody_hears_what_changes(place: Place) -> None:
         place.lab.switch("wifi")
         assert listening.stdout is not None
         assert any("PropertiesChanged" in line and "'DefaultLink': <'wifi'>" in line for line in listening.stdout)
+
+
+@pytest.mark.parametrize("line", run_by(ON_THE_BUS), ids=str)
+def test_the_commands_of_the_guide(place: Place, line: Line) -> None:
+    done = place.bus.run("sh", "-c", line.command, user=ALICE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "DefaultLink" not in line.command or done.stdout == 's "ethernet"\n'
+    assert " Switch " not in line.command or get(place.bus, "DefaultLink") == "wifi"
 
 
 def test_without_polkit_root_and_the_group_may(place: Place) -> None:

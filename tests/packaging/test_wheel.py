@@ -6,27 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("wheel")
-    source = directory / "source"
-    source.mkdir()
-    # A copy, because setuptools writes into the source
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    ).stdout
-    packed = subprocess.run(["tar", "-c", "--null", "-T", "-"], cwd=ROOT, input=files, check=True, capture_output=True)
-    subprocess.run(["tar", "-x", "-C", source], input=packed.stdout, check=True)
-    subprocess.run(["pip", "--quiet", "wheel", "--no-deps", "--wheel-dir", directory, source], check=True)
-    (wheel,) = directory.glob("monami6-*.whl")
-    return wheel
-
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path) -> Path:
