@@ -182,8 +182,9 @@ def _error(
     pause = Pause(now + ERROR_PAUSE_S, "it has lost the binding")
     for entry in one.entries.values():
         if entry.binding is not None and entry.binding.care_of == packet.destination:
-            # It may have forgotten its nonces as well
-            return replace(_change(one, replace(_without_binding(entry), pause=pause)), home=Test())
+            # It may have forgotten the others and its nonces as well
+            one = _refresh(one, one.entries.keys() - {entry.bid}, now)
+            return _change(one, replace(_without_binding(entry), pause=pause))
     return Problem.UNEXPECTED
 
 

@@ -192,7 +192,7 @@ def test_home_tests_take_the_tunnel_and_care_of_tests_do_not(lab: Lab) -> None:
         lab.correspondent.call("refresh", home_address=HOME)
         lab.wait(lambda status: status["correspondents"][0]["until"] > before, "refreshed", PATIENCE_S)
     away = care_of(lab, "ethernet")
-    rows = capture.rows("mip6", ["mip6.mhtype", "ipv6.src", "ipv6.dst"])
+    rows = capture.rows("mip6.mhtype", ["mip6.mhtype", "ipv6.src", "ipv6.dst"])
     ways = {kind: (source, destination) for kind, source, destination in rows}
     through_tunnel = (f"{HA},{CN}", f"{away},{HOME}")
     assert {kind: ways[kind] for kind in ("0", "1", "2", "3", "4")} == {
@@ -213,11 +213,12 @@ def test_with_ikev2_home_tests_are_protected(prefix: str) -> None:
         file.write_text(file.read_text().replace("ikev2 = { secret", "ikev2 = { payload = false, secret"))
         lab.start_correspondent()
         lab.start()
-        with Capture(lab, "ethernet", MOBILE_SIDE) as capture, Streams(lab, STREAMS) as flowing:
+        with Capture(lab, "ethernet", MOBILE_SIDE) as capture:
             lab.wait_registered(PATIENCE_S)
             wait_direct(lab, "ethernet")
-            wait_direct_packets(lab, 50)
-            fates = flowing.fates()
+            with Streams(lab, STREAMS) as flowing:
+                wait_direct_packets(lab, 50)
+                fates = flowing.fates()
         assert_none_lost(fates, STREAM.name)
         assert capture.rows("mip6.mhtype == 1 || mip6.mhtype == 3", ["frame.number"]) == []
         assert capture.rows("mip6.mhtype == 2", ["frame.number"]) != []
