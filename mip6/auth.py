@@ -1,10 +1,10 @@
 """Authentication of mobility messages without IPsec: the MN-HA authenticator and its timestamps (RFC 4285)."""
 
-import hmac
 from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from mip6 import authenticator
 from mip6.wire.messages import (
     BindingAcknowledgement,
     BindingRevocationAcknowledgement,
@@ -19,10 +19,7 @@ Authenticated: TypeAlias = (
     BindingUpdate | BindingAcknowledgement | BindingRevocationIndication | BindingRevocationAcknowledgement
 )
 
-AUTHENTICATOR_LENGTH = 12
-"""Octets (RFC 4285 section 5.1: the first 96 bits of HMAC-SHA1)."""
-
-_OPTION_START = bytes((OptionType.MESSAGE_AUTHENTICATION, 5 + AUTHENTICATOR_LENGTH, AuthenticationSubtype.MN_HA))
+_OPTION_START = bytes((OptionType.MESSAGE_AUTHENTICATION, 5 + authenticator.LENGTH, AuthenticationSubtype.MN_HA))
 
 # RFC 5905 section 6: seconds from the start of 1900 to that of 1970, and until 32 bits of seconds start again
 _UNIX_EPOCH = 2_208_988_800
@@ -36,9 +33,8 @@ def sign(message: Authenticated, key: bytes, spi: int, careof: IPv6Address, home
     `message` has no such option yet. `spi` names the key to the peer. `careof` is the care-of address being registered;
     where a Binding Update registers several at once, which RFC 4285 could not know of, the source of its packet.
     """
-    blank = MessageAuthentication(AuthenticationSubtype.MN_HA, spi, bytes(AUTHENTICATOR_LENGTH))
-    data = encode(replace(message, options=(*message.options, blank)))[:-AUTHENTICATOR_LENGTH]
-    return data + _authenticator(data, key, careof, home_address)
+    blank = MessageAuthentication(AuthenticationSubtype.MN_HA, spi, authenticator.BLANK)
+    return authenticator.seal(encode(replace(message, options=(*message.options, blank))), key, careof, home_address)
 
 
 def verify(data: bytes, message: Authenticated, key: bytes, careof: IPv6Address, home_address: IPv6Address) -> bool:
@@ -50,20 +46,11 @@ def verify(data: bytes, message: Authenticated, key: bytes, careof: IPv6Address,
     options = [option for option in message.options if isinstance(option, MessageAuthentication)]
     if len(options) != 1:
         return False
-    header = data[: 8 * (data[1] + 1)]
-    signed, authenticator = header[:-AUTHENTICATOR_LENGTH], header[-AUTHENTICATOR_LENGTH:]
+    signed, last = authenticator.split(data)
     # Padding after the option could only look like this if it held a copy of an authenticator that covers the copy
-    if options[0].authenticator != authenticator or not signed.endswith(
-        _OPTION_START + options[0].spi.to_bytes(4, "big")
-    ):
+    if options[0].authenticator != last or not signed.endswith(_OPTION_START + options[0].spi.to_bytes(4, "big")):
         return False
-    return hmac.compare_digest(_authenticator(signed, key, careof, home_address), authenticator)
-
-
-def _authenticator(signed: bytes, key: bytes, careof: IPv6Address, home_address: IPv6Address) -> bytes:
-    """The authenticator over a Mobility Header up to and with the SPI, taken with a checksum of zero (section 5.1)."""
-    text = careof.packed + home_address.packed + signed[:4] + bytes(2) + signed[6:]
-    return hmac.digest(key, text, "sha1")[:AUTHENTICATOR_LENGTH]
+    return authenticator.is_right(signed, last, key, careof, home_address)
 
 
 def ntp_timestamp(ns: int) -> int:

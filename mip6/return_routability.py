@@ -6,10 +6,10 @@ address.
 """
 
 import hashlib
-import hmac
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+from mip6 import authenticator
 from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, encode
 from mip6.wire.options import BindingAuthorizationData
 from mip6.wire.registry import OptionType
@@ -20,10 +20,8 @@ MAX_RR_BINDING_LIFETIME_S = 420
 
 COOKIE_LENGTH = 8
 """Octets (RFC 6275 section 6.1.3)."""
-AUTHENTICATOR_LENGTH = 12
-"""Octets (RFC 6275 section 6.2.7: the first 96 bits of HMAC-SHA1)."""
 
-_OPTION_START = bytes((OptionType.BINDING_AUTHORIZATION_DATA, AUTHENTICATOR_LENGTH))
+_OPTION_START = bytes((OptionType.BINDING_AUTHORIZATION_DATA, authenticator.LENGTH))
 
 
 def management_key(home_token: bytes, care_of_token: bytes = b"") -> bytes:
@@ -39,23 +37,13 @@ def sign(
     `message` has no such option yet. `care_of` is the address being registered; the home address, if a binding ends.
     It is the same in both directions (RFC 6275 section 6.2.7).
     """
-    blank = BindingAuthorizationData(bytes(AUTHENTICATOR_LENGTH))
-    signed = encode(replace(message, options=(*message.options, blank)))[:-AUTHENTICATOR_LENGTH]
-    return signed + _authenticator(signed, key, care_of, correspondent)
+    blank = BindingAuthorizationData(authenticator.BLANK)
+    return authenticator.seal(encode(replace(message, options=(*message.options, blank))), key, care_of, correspondent)
 
 
 def verify(data: bytes, key: bytes, care_of: IPv6Address, correspondent: IPv6Address) -> bool:
     """Whether `data`, a whole Mobility Header that could be decoded, ends with the right authenticator. Nothing may
     follow it, not even padding.
     """
-    header = data[: 8 * (data[1] + 1)]
-    signed, authenticator = header[:-AUTHENTICATOR_LENGTH], header[-AUTHENTICATOR_LENGTH:]
-    return signed.endswith(_OPTION_START) and hmac.compare_digest(
-        _authenticator(signed, key, care_of, correspondent), authenticator
-    )
-
-
-def _authenticator(signed: bytes, key: bytes, care_of: IPv6Address, correspondent: IPv6Address) -> bytes:
-    """Over a Mobility Header up to and with the option's length, taken with a checksum of zero."""
-    text = care_of.packed + correspondent.packed + signed[:4] + bytes(2) + signed[6:]
-    return hmac.digest(key, text, "sha1")[:AUTHENTICATOR_LENGTH]
+    signed, last = authenticator.split(data)
+    return signed.endswith(_OPTION_START) and authenticator.is_right(signed, last, key, care_of, correspondent)
