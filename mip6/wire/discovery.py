@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, TypeAlias
 
+from mip6.wire import neighbor_options
 from mip6.wire.checksum import with_checksum
 from mip6.wire.codec import Field, Layout, bits, constant, ipv6, reserved, u8, u16, u32
 from mip6.wire.errors import DecodeError, DecodeReason
@@ -107,10 +108,7 @@ def _encode_option(option: NeighborOption) -> bytes:
         kind, body = option.type, option.data
     else:
         kind, body = _PREFIX_INFORMATION_TYPE, _PREFIX_INFORMATION.encode(option)
-    units, left = divmod(2 + len(body), 8)
-    if left:
-        raise ValueError(f"{option} is not a multiple of 8 octets")
-    return bytes((kind, units)) + body
+    return neighbor_options.join(kind, body)
 
 
 def _encode_options(options: Sequence[NeighborOption]) -> bytes:
@@ -118,19 +116,12 @@ def _encode_options(options: Sequence[NeighborOption]) -> bytes:
 
 
 def _decode_options(data: bytes) -> tuple[NeighborOption, ...]:
-    """Options as RFC 4861 section 4.6 has them: the length is in units of 8 octets and counts type and length too."""
-    options: list[NeighborOption] = []
-    start = 0
-    while start < len(data):
-        end = start + 8 * int.from_bytes(data[start + 1 : start + 2], "big")
-        if end == start or end > len(data):
-            raise DecodeError(DecodeReason.BAD_OPTION_LENGTH)
-        if data[start] == _PREFIX_INFORMATION_TYPE:
-            options.append(_PREFIX_INFORMATION.decode(data, start + 2, end))
-        else:
-            options.append(UnknownNeighborOption(data[start], data[start + 2 : end]))
-        start = end
-    return tuple(options)
+    return tuple(
+        _PREFIX_INFORMATION.decode(body, 0, len(body))
+        if kind == _PREFIX_INFORMATION_TYPE
+        else UnknownNeighborOption(kind, body)
+        for kind, body in neighbor_options.split(data)
+    )
 
 
 # Options may follow, none is defined, and those that aren't known are ignored (RFC 6275 section 6.7)

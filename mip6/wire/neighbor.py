@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
+from mip6.wire import neighbor_options
 from mip6.wire.checksum import with_checksum
 from mip6.wire.errors import DecodeError, DecodeReason
 from mip6.wire.registry import IcmpType, NextHeader
@@ -61,7 +62,7 @@ def build(message: NeighborMessage) -> bytes:
     else:
         flags = _ROUTER * message.router | _SOLICITED * message.solicited | _OVERRIDE * message.override
         data = _MESSAGE.pack(IcmpType.NEIGHBOR_ADVERTISEMENT, 0, 0, flags, message.target.packed)
-        data += bytes((_TARGET_LINK_LAYER, (2 + len(message.hardware_address)) // 8)) + message.hardware_address
+        data += neighbor_options.join(_TARGET_LINK_LAYER, message.hardware_address)
     source, destination = message.source, message.destination
     header = _IPV6.pack(_VERSION_6, len(data), NextHeader.ICMPV6, HOP_LIMIT, source.packed, destination.packed)
     return header + with_checksum(data, source, destination, NextHeader.ICMPV6)
@@ -79,7 +80,8 @@ def parse(data: bytes, source: IPv6Address, destination: IPv6Address, hop_limit:
         raise DecodeError(DecodeReason.UNKNOWN_TYPE, message_type=kind)
     if hop_limit != HOP_LIMIT or code or target.is_multicast:
         raise DecodeError(DecodeReason.BAD_NEIGHBOR_MESSAGE)
-    options = _options(data[_MESSAGE.size :])
+    # Of two of a type the first counts
+    options = dict(reversed([*neighbor_options.split(data[_MESSAGE.size :])]))
     if kind == IcmpType.NEIGHBOR_SOLICITATION:
         return NeighborSolicitation(source, destination, target)
     return NeighborAdvertisement(
@@ -91,15 +93,3 @@ def parse(data: bytes, source: IPv6Address, destination: IPv6Address, hop_limit:
         solicited=bool(flags & _SOLICITED),
         override=bool(flags & _OVERRIDE),
     )
-
-
-def _options(data: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    start = 0
-    while start < len(data):
-        end = start + 8 * int.from_bytes(data[start + 1 : start + 2], "big")
-        if end == start or end > len(data):
-            raise DecodeError(DecodeReason.BAD_OPTION_LENGTH)
-        found.setdefault(data[start], data[start + 2 : end])
-        start = end
-    return found
