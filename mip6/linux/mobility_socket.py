@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address
 
+from mip6.linux.raw_socket import raw_socket, receive_all, take_only
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Carried, Packet, parse_home_address_option, parse_type2_routing_header
 from mip6.wire.registry import IcmpType, NextHeader
@@ -21,9 +22,6 @@ IPV6_RECVPKTINFO, IPV6_PKTINFO = 49, 50
 IPV6_JOIN_ANYCAST, IPV6_LEAVE_ANYCAST = 27, 28
 IPV6_RECVRTHDR, IPV6_RTHDR = 56, 57
 IPV6_RECVDSTOPTS, IPV6_DSTOPTS = 58, 59
-ICMPV6_FILTER = 1
-
-_RECEIVE_OCTETS = 1 << 16
 _PKTINFO = struct.Struct("=16sI")
 
 
@@ -35,14 +33,14 @@ class MobilitySocket:
         header. Raises PermissionError without CAP_NET_RAW.
         """
         self._from_mobile_nodes = from_mobile_nodes
-        self._receiver = _raw_socket(NextHeader.MOBILITY)
+        self._receiver = raw_socket(NextHeader.MOBILITY)
         # The sum may be over the home address, which the kernel knows nothing of: it must not check
         self._receiver.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
         for option in (IPV6_RECVPKTINFO, IPV6_RECVRTHDR, IPV6_RECVDSTOPTS):
             self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
-        self._sender = _raw_socket(NextHeader.MOBILITY)
+        self._sender = raw_socket(NextHeader.MOBILITY)
         self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
-        self._protected_sender = _raw_socket(NextHeader.MOBILITY)
+        self._protected_sender = raw_socket(NextHeader.MOBILITY)
         self._protected_sender.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
         for sender in (self._sender, self._protected_sender):
             # Nobody reads from it: let nothing wait there
@@ -68,7 +66,7 @@ class MobilitySocket:
 
     def receive(self) -> Iterator[Packet | DecodeError]:
         """All that waits. A packet whose extension headers are wrong comes as a DecodeError. Never blocks."""
-        for data, ancillary, source in _receive_all(self._receiver):
+        for data, ancillary, source in receive_all(self._receiver):
             try:
                 yield self._packet(data, ancillary, source)
             except DecodeError as error:
@@ -98,13 +96,9 @@ class IcmpSocket:
 
     def __init__(self, *types: IcmpType) -> None:
         """`types`: to receive. Raises PermissionError without CAP_NET_RAW."""
-        self._socket = _raw_socket(NextHeader.ICMPV6)
+        self._socket = raw_socket(NextHeader.ICMPV6)
         self._socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-        # Words of this machine's byte order, in which a bit that is set blocks a type
-        blocked = [0xFFFFFFFF] * 8
-        for number in types:
-            blocked[number >> 5] ^= 1 << (number & 31)
-        self._socket.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
+        take_only(self._socket, *types)
 
         self._anycast: frozenset[bytes] = frozenset()
 
@@ -133,24 +127,10 @@ class IcmpSocket:
 
     def receive(self) -> Iterator[tuple[bytes, IPv6Address]]:
         """All that waits, each from its type on, and who sent it; their checksums are right. Never blocks."""
-        for data, _ancillary, source in _receive_all(self._socket):
+        for data, _ancillary, source in receive_all(self._socket):
             yield data, IPv6Address(source)
-
-
-def _raw_socket(protocol: int) -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-    return socket.socket(socket.AF_INET6, kind, protocol)
 
 
 def _send(sender: socket.socket, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
     information = (socket.IPPROTO_IPV6, IPV6_PKTINFO, _PKTINFO.pack(source.packed, 0))
     sender.sendmsg([data], [information], 0, (str(destination), 0))
-
-
-def _receive_all(receiver: socket.socket) -> Iterator[tuple[bytes, dict[int, bytes], str]]:
-    while True:
-        try:
-            data, ancillary, _flags, address = receiver.recvmsg(_RECEIVE_OCTETS, 4096)
-        except BlockingIOError:
-            return
-        yield data, {kind: value for _level, kind, value in ancillary}, address[0]

@@ -7,13 +7,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from ipaddress import IPv6Address
 
-from mip6.linux.mobility_socket import ICMPV6_FILTER, IPV6_HDRINCL, IPV6_PKTINFO, IPV6_RECVPKTINFO
+from mip6.linux.mobility_socket import IPV6_HDRINCL, IPV6_PKTINFO, IPV6_RECVPKTINFO
+from mip6.linux.raw_socket import raw_socket, receive_all, take_only
 from mip6.wire.errors import DecodeError
 from mip6.wire.neighbor import NeighborMessage, build, parse
 from mip6.wire.registry import IcmpType, NextHeader
 
 _IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
-_RECEIVE_OCTETS = 1 << 12
 
 
 class NeighborSocket:
@@ -22,11 +22,8 @@ class NeighborSocket:
     def __init__(self, interface: int) -> None:
         """`interface`: index. Raises OSError."""
         self._interface = interface
-        self._receiver, self._sender = (_raw_socket(interface) for _ in range(2))
-        blocked = [0xFFFFFFFF] * 8
-        for number in (IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT):
-            blocked[number >> 5] ^= 1 << (number & 31)
-        self._receiver.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, struct.pack("=8I", *blocked))
+        self._receiver, self._sender = (_socket_on(interface) for _ in range(2))
+        take_only(self._receiver, IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT)
         for option in (IPV6_RECVPKTINFO, _IPV6_RECVHOPLIMIT):
             self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
         self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
@@ -59,20 +56,14 @@ class NeighborSocket:
 
     def receive(self) -> Iterator[NeighborMessage]:
         """All that waits and makes sense. Never blocks."""
-        while True:
-            try:
-                data, ancillary, _flags, address = self._receiver.recvmsg(_RECEIVE_OCTETS, 256)
-            except BlockingIOError:
-                return
-            found = {kind: value for _level, kind, value in ancillary}
+        for data, found, sender in receive_all(self._receiver):
             destination = IPv6Address(found[IPV6_PKTINFO][:16])
             (hop_limit,) = struct.unpack("=i", found[_IPV6_HOPLIMIT])
             with suppress(DecodeError):
-                yield parse(data, IPv6Address(address[0].partition("%")[0]), destination, hop_limit)
+                yield parse(data, IPv6Address(sender.partition("%")[0]), destination, hop_limit)
 
 
-def _raw_socket(interface: int) -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-    raw = socket.socket(socket.AF_INET6, kind, NextHeader.ICMPV6)
+def _socket_on(interface: int) -> socket.socket:
+    raw = raw_socket(NextHeader.ICMPV6)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, socket.if_indextoname(interface).encode() + b"\0")
     return raw
