@@ -155,15 +155,7 @@ def static_states(association: Association, pair: StaticPair) -> Iterator[State]
 
 
 def _exchange(association: Association, sender: Side, care_of: IPv6Address) -> State:
-    template = _exchange_template(association, sender)
-    return State(
-        protocol=template.protocol,
-        mode=Mode.ROUTE_OPTIMIZATION,
-        source=template.source,
-        destination=template.destination,
-        reqid=template.reqid,
-        care_of=care_of,
-    )
+    return _exchange_template(association, sender).route_optimization(care_of)
 
 
 def _exchange_template(association: Association, sender: Side) -> Template:

@@ -41,12 +41,12 @@ TRIAL = State(
 
 def sending_state(home_address: IPv6Address, correspondent: IPv6Address, care_of: IPv6Address) -> State:
     """Of what leaves, and from which care-of address."""
-    return _state(_sending(home_address, correspondent), care_of)
+    return _sending(home_address, correspondent).route_optimization(care_of)
 
 
 def receiving_state(home_address: IPv6Address, correspondent: IPv6Address) -> State:
     """Of what comes, to whichever care-of address: while a binding moves it comes to the old one and to the new."""
-    return _state(_receiving(home_address, correspondent), _ANY_CARE_OF)
+    return _receiving(home_address, correspondent).route_optimization(_ANY_CARE_OF)
 
 
 def sending_policies(home_address: IPv6Address, correspondent: IPv6Address) -> Iterator[Policy]:
@@ -67,17 +67,6 @@ def receiving_policy(home_address: IPv6Address, correspondent: IPv6Address) -> P
 
 def _policy(direction: Direction, selector: Selector, template: Template, priority: int) -> Policy:
     return Policy(PolicyId(direction, selector, Kind.SUB), (template,), priority)
-
-
-def _state(template: Template, care_of: IPv6Address) -> State:
-    return State(
-        protocol=template.protocol,
-        mode=template.mode,
-        source=template.source,
-        destination=template.destination,
-        reqid=template.reqid,
-        care_of=care_of,
-    )
 
 
 def _sending(home_address: IPv6Address, correspondent: IPv6Address) -> Template:

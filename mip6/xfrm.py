@@ -136,6 +136,17 @@ class Template:
     optional: bool = False
     """A packet passes without when there is no state (`level use`)."""
 
+    def route_optimization(self, care_of: IPv6Address) -> "State":
+        """The state that a template of mode ROUTE_OPTIMIZATION asks for, with this care-of address."""
+        return State(
+            protocol=self.protocol,
+            mode=self.mode,
+            source=self.source,
+            destination=self.destination,
+            reqid=self.reqid,
+            care_of=care_of,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyId:

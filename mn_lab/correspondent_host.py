@@ -138,14 +138,7 @@ class Host:
                 (_option(home_address, own), IPv6Address(0)),
                 (_routing_header(own, home_address), destination),
             ):
-                yield State(
-                    protocol=template.protocol,
-                    mode=template.mode,
-                    source=template.source,
-                    destination=template.destination,
-                    reqid=template.reqid,
-                    care_of=care_of,
-                )
+                yield template.route_optimization(care_of)
 
     def _policies(self) -> Iterator[Policy]:
         own = host(self._correspondent.address)
