@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -51,7 +51,7 @@ from home_agent.core.saved import SavedEntry, restore, save
 from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State, Uplink
 from mip6 import statefile
-from mip6.control import ControlError, Method
+from mip6.control import ControlError, Method, converted
 from mip6.daemon import Daemon, boottime
 from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
@@ -171,8 +171,8 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
             self._uplinks = _UplinkWatcher(self.state.settings.home_agent.address)
             self.watch(self._uplinks.fileno(), self._look)
             self._open_charon()
-        self._be_found()
         self._look()
+        self._be_found()
 
     def _be_found(self) -> None:
         """Where mobile nodes ask which home agents there are."""
@@ -267,7 +267,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         """End the bindings `bids` of the mobile node `node`, or all if there are none; `renew`: it shall register them
         anew. Answers when they are gone, with the status that the mobile node gave, null for none, and what that means.
         """
-        wanted = _convert(arguments, _Revoke)
+        wanted: _Revoke = converted(arguments, _Revoke)
         node = self._node(wanted.node)
         home_address = node.home_address
         entry = self.state.cache.get(home_address)
@@ -286,7 +286,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         """Have the mobile node `node` go to one of the home agents `home_agents`, or to any other when there are none.
         Answers when it has gone.
         """
-        wanted = _convert(arguments, _SwitchAway)
+        wanted: _SwitchAway = converted(arguments, _SwitchAway)
         node = self._node(wanted.node)
         entry = self.state.cache.get(node.home_address)
         if entry is None or not entry.bindings:
@@ -326,17 +326,6 @@ class _SwitchAway(msgspec.Struct, forbid_unknown_fields=True):
 
     node: str
     home_agents: tuple[IPv6Address, ...] = ()
-
-
-_KindT = TypeVar("_KindT")
-
-
-def _convert(arguments: Mapping[str, Any], kind: type[_KindT]) -> _KindT:
-    """Raises ControlError."""
-    try:
-        return msgspec.convert(arguments, kind, dec_hook=lambda kind, text: kind(text))
-    except msgspec.ValidationError as error:
-        raise ControlError("request", str(error)) from None
 
 
 _IFF_RUNNING = 0x40

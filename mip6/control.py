@@ -96,6 +96,14 @@ class Method:
             raise ControlError("forbidden", why)
 
 
+def converted(arguments: object, kind: Any) -> Any:
+    """Arguments as `kind`, a type, wants them; addresses are text. Raises ControlError."""
+    try:
+        return msgspec.convert(arguments, kind, dec_hook=lambda kind, text: kind(text))
+    except msgspec.ValidationError as error:
+        raise ControlError("request", str(error)) from None
+
+
 class ControlServer:
     """Serves the socket; `publish` sends an event to all who listen."""
 

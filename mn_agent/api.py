@@ -8,10 +8,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
-import msgspec
-
 from mip6.config import ConfigError
-from mip6.control import ControlError, Method
+from mip6.control import ControlError, Method, converted
 from mip6.daemon import boottime
 from mn_agent.core.bindings import EntryState
 from mn_agent.core.changes import status_text
@@ -158,10 +156,7 @@ class Api:
     async def _explain(self, arguments: Arguments) -> object:
         """Why everything is where it is, and where a packet would go that has what `packet` says."""
         _expect(arguments, "packet")
-        try:
-            packet = msgspec.convert(arguments.get("packet"), Packet | None, dec_hook=lambda kind, text: kind(text))
-        except msgspec.ValidationError as error:
-            raise ControlError("request", str(error)) from None
+        packet: Packet | None = converted(arguments.get("packet"), Packet | None)
         return explain(self._agent.state, packet)
 
     async def _confirmed(self, is_met: Callable[[State], bool], within_s: float) -> None:
