@@ -490,16 +490,19 @@ def _send(state: State, now: float) -> tuple[State, list[Command]]:
 
 def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
     """Have the way to correspondents direct, over every binding that the home agent holds (RFC 6275 section 11.7.2)."""
-    registered, wanted = state.registration, {}
+    registered = state.registration
+    wishes, home = state.settings.route_optimization, state.settings.home
+    asked = wishes.hosts | {address for address in state.seen if wishes.includes(address)}
+    asked -= {home.address, home.agent, *home.alternatives}
+    addresses = asked if state.optimizes and not registered.leaving else frozenset()
+    if not addresses and not state.correspondents.known:
+        return state, []
+    wanted = {}
     for bid, entry in registered.entries.items():
         held = entry.binding
         if entry.wanted and held and bindings.is_registered_here(registered, entry) and state.carries(entry):
             until_at = min(entry.wanted.valid_until_at, held.expires_at)
             wanted[bid] = replace(entry.wanted, valid_until_at=until_at)
-    wishes, home = state.settings.route_optimization, state.settings.home
-    asked = wishes.hosts | {address for address in state.seen if wishes.includes(address)}
-    asked -= {home.address, home.agent, *home.alternatives}
-    addresses = asked if state.optimizes and not registered.leaving else frozenset()
     everybody = correspondents.want(state.correspondents, addresses, wanted, registered.sequence)
     commands: list[Command] = []
     while True:
