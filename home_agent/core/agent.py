@@ -287,7 +287,7 @@ def _revocation_answered(
 def _end(state: State, home_address: IPv6Address, status: int | None, now: float) -> State:
     revocation, entry = state.revocations[home_address], state.cache.get(home_address)
     left = {known: one for known, one in state.revocations.items() if known != home_address}
-    revoked = {**state.revoked, home_address: Revoked(revocation.sequence, revocation.bids, status)}
+    revoked = {**state.revoked, home_address: Revoked(revocation.bids, status)}
     state = replace(state, revocations=left, revoked=revoked)
     gone = bindings_of(revocation, entry) if entry is not None else {}
     if entry is None or not gone:

@@ -43,7 +43,6 @@ class Revocation:
 class Revoked:
     """How a revocation ended: the mobile node's RevocationStatus, or None when it did not answer."""
 
-    sequence: int
     bids: frozenset[int]
     status: int | None
 

@@ -204,9 +204,9 @@ def test_what_ends_by_itself_meanwhile_needs_no_answer() -> None:
 @pytest.mark.parametrize(
     ("revoked", "text"),
     [
-        (Revoked(1, frozenset((3, 2)), 0), "binding 2, 3 ended, the mobile node says: success (0)"),
-        (Revoked(1, frozenset(), 99), "all bindings ended, the mobile node says: unknown status (99)"),
-        (Revoked(1, frozenset((2,)), None), "binding 2 ended, the mobile node did not answer"),
+        (Revoked(frozenset((3, 2)), 0), "binding 2, 3 ended, the mobile node says: success (0)"),
+        (Revoked(frozenset(), 99), "all bindings ended, the mobile node says: unknown status (99)"),
+        (Revoked(frozenset((2,)), None), "binding 2 ended, the mobile node did not answer"),
     ],
 )
 def test_the_operator_hears_how_it_ended(revoked: Revoked, text: str) -> None:
