@@ -7,19 +7,15 @@ what it remembers there are directories of the test's.
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from shutil import copy
-from typing import Self
 
 from mn_lab.lab import Lab
-from mn_lab.layout import CORRESPONDENT_ADDRESS, MOBILE_NODE
+from mn_lab.layout import CORRESPONDENT_ADDRESS
+from tests.kernel.sandbox import Sandbox
 
-PATIENCE_S = 10.0
 CORRESPONDENT_NAME = "correspondent.example.org"
 """It cannot do without one."""
 ROOT = Path(__file__).parents[2]
@@ -86,22 +82,24 @@ PYTHONPATH={root}:{root}/cli exec {python} -m monami6 --socket {socket} "$@"
 """
 
 
-class Desktop:
-    """While the context lasts. `directory` becomes its own; the lab is laid out already."""
+class Desktop(Sandbox):
+    """While the context lasts."""
+
+    namespaces = ("--mount", "--uts", "--ipc")
 
     def __init__(self, lab: Lab, directory: Path, configuration: str = "") -> None:
         """`configuration`: more of NetworkManager's."""
-        self._lab = lab
-        self._directory = directory
-        self._address = f"unix:path={lab.directory / 'bus'}"
-        self._environment = {
-            **os.environ,
-            "DBUS_SYSTEM_BUS_ADDRESS": self._address,
-            "LC_ALL": "C",
-            "PATH": f"{directory / 'bin'}:{os.environ['PATH']}",
-        }
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        bus, path = f"unix:path={lab.directory / 'bus'}", f"{directory / 'bin'}:{os.environ['PATH']}"
+        super().__init__(lab, directory, DBUS_SYSTEM_BUS_ADDRESS=bus, PATH=path)
         self._write(configuration)
+
+    def script(self) -> str:
+        return _SANDBOX
+
+    def start_all(self) -> None:
+        self.start_bus()
+        self.start_dispatcher()
+        self.start()
 
     def _write(self, configuration: str) -> None:
         for name in ("bin", "lib", "run", "etc/conf.d", "etc/dispatcher.d/pre-down.d", "etc/system-connections"):
@@ -117,21 +115,6 @@ class Desktop:
         program = self._directory / "bin" / "monami6"
         program.write_text(_MONAMI6.format(root=ROOT, python=sys.executable, socket=self._lab.agent.path))
         program.chmod(0o755)
-
-    def __enter__(self) -> Self:
-        try:
-            self._open_sandbox()
-            self.start_bus()
-            self.start_dispatcher()
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for name in reversed(list(self._processes)):
-            self._end(name)
 
     # Its parts
 
@@ -205,37 +188,6 @@ class Desktop:
     def up(self, link: str) -> None:
         """Whether it is up already or not."""
         self.nmcli("connection", "up", connection(link))
-
-    # Inside
-
-    def _open_sandbox(self) -> None:
-        separate = ["unshare", "--mount", "--uts", "--ipc", "sh", "-c", _SANDBOX, "sh"]
-        command = self._lab.command(MOBILE_NODE, *separate, str(self._directory), str(self._lab.directory))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        self._processes["sandbox"] = process
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n", "NetworkManager cannot be shut off from this machine"
-
-    @property
-    def _inside(self) -> list[str]:
-        return ["nsenter", "--target", str(self._processes["sandbox"].pid), "--mount", "--net", "--uts", "--ipc"]
-
-    def _start(self, name: str, *command: str) -> None:
-        with (self._lab.directory / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [*self._inside, *command], env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    def _end(self, name: str) -> None:
-        process = self._processes.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-
-    def _wait(self, condition: Callable[[], bool], what: str) -> None:
-        end_at = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < end_at, f"{what} does not start"
-            time.sleep(0.02)
 
 
 def connection(link: str) -> str:

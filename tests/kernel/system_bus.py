@@ -8,18 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from shutil import copy
-from typing import Self
 
 from mn_lab import processes
 from mn_lab.lab import Lab
-from mn_lab.layout import MOBILE_NODE
+from tests.kernel.sandbox import PATIENCE_S, Sandbox
 from tests.kernel.unprivileged import open_the_way
 
-PATIENCE_S = 10.0
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 POLKITD = "/usr/lib/polkit-1/polkitd"
@@ -69,17 +65,21 @@ _AS_AGENT = (
 )
 
 
-class SystemBus:
-    """While the context lasts. `directory` becomes its own; the lab is up."""
+class SystemBus(Sandbox):
+    """While the context lasts; the lab is up."""
 
     def __init__(self, lab: Lab, directory: Path) -> None:
-        self._lab = lab
-        self._directory = directory
         self._socket = lab.directory / "bus"
         self.address = f"unix:path={self._socket}"
-        self._environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address, "LC_ALL": "C"}
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        super().__init__(lab, directory, DBUS_SYSTEM_BUS_ADDRESS=self.address)
         self._write()
+
+    def script(self) -> str:
+        return _SANDBOX.format(open_the_way="\n".join(open_the_way(str(self._directory / "aside"))))
+
+    def start_all(self) -> None:
+        self.start_bus()
+        self.start_polkit()
 
     def _write(self) -> None:
         for name in ("run", "bus", "actions", "rules", "aside"):
@@ -97,20 +97,6 @@ class SystemBus:
         (self._directory / "rules" / "50-test.rules").write_text(_RULES)
         for path in (self._directory, *self._directory.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-
-    def __enter__(self) -> Self:
-        try:
-            self._open_sandbox()
-            self.start_bus()
-            self.start_polkit()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for name in reversed(list(self._processes)):
-            self._end(name)
 
     # Its parts
 
@@ -171,39 +157,3 @@ class SystemBus:
 
     def busctl(self, *arguments: str, user: int = 0) -> subprocess.CompletedProcess[str]:
         return self.run("busctl", f"--address={self.address}", "--json=short", *arguments, user=user)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return self._environment
-
-    # Inside
-
-    def _open_sandbox(self) -> None:
-        script = _SANDBOX.format(open_the_way="\n".join(open_the_way(str(self._directory / "aside"))))
-        separate = ["unshare", "--mount", "sh", "-c", script, "sh"]
-        command = self._lab.command(MOBILE_NODE, *separate, str(self._directory), str(self._lab.directory))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        self._processes["sandbox"] = process
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n", "no bus of our own can be set up"
-
-    @property
-    def _inside(self) -> list[str]:
-        return ["nsenter", "--target", str(self._processes["sandbox"].pid), "--mount", "--net"]
-
-    def _start(self, name: str, *command: str) -> None:
-        with (self._lab.directory / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [*self._inside, *command], env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    def _end(self, name: str) -> None:
-        process = self._processes.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-
-    def _wait(self, condition: Callable[[], bool], what: str) -> None:
-        end_at = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < end_at, f"{what} does not start"
-            time.sleep(0.02)

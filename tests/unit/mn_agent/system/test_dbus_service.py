@@ -1,10 +1,9 @@
 """The agent on the bus, as others see it: busctl, gdbus, dbus-send. The bus is a real one, polkit is not."""
 
 import asyncio
-import gc
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,21 +71,10 @@ Story = Callable[[Agent, DbusDaemon], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
-def _short_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_bus, "ANSWER_S", 0.5)
-    monkeypatch.setattr(system_bus, "RETRY_S", 0.01)
-    monkeypatch.setattr(system_bus, "LONGEST_RETRY_S", 0.02)
     monkeypatch.setattr(dbus_service, "PAUSE_S", 0.01)
     monkeypatch.setattr(polkit, "ASK_S", 2.0)
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'bus'}")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_to_collect() -> Iterator[None]:
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -4,22 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import pytest
 from dbus_fast.aio import MessageBus
 
-from mn_agent.system import bus as system_bus
 from mn_agent.system.logind import Logind
 from tests.dbus_daemon import DbusDaemon, emit, until
 
 NAME, PATH = "org.freedesktop.login1", "/org/freedesktop/login1"
 QUIET_S = 0.2
-
-
-@pytest.fixture(autouse=True)
-def _short_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(system_bus, "RETRY_S", 0.01)
-    monkeypatch.setattr(system_bus, "LONGEST_RETRY_S", 0.02)
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'bus'}")
 
 
 class Sleeper:

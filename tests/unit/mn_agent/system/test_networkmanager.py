@@ -1,11 +1,10 @@
 """A NetworkManager that answers, and buses that do not: what is told, and that the loop never waits."""
 
 import asyncio
-import gc
 import operator
 import random
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -120,22 +119,10 @@ class Agent:
 
 
 @pytest.fixture(autouse=True)
-def _short_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system_bus, "ANSWER_S", 0.5)
-    monkeypatch.setattr(system_bus, "RETRY_S", 0.01)
-    monkeypatch.setattr(system_bus, "LONGEST_RETRY_S", 0.02)
     monkeypatch.setattr(networkmanager, "PAUSE_S", 0.01)
     monkeypatch.setattr(networkmanager, "FORGET_S", 0.2)
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'bus'}")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_to_collect() -> Iterator[None]:
-    """As in the agent, which has no other tests' objects in memory either."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @asynccontextmanager
