@@ -49,6 +49,8 @@ class Api:
 
     def __init__(self, agent: "AgentDaemon") -> None:
         self._agent = agent
+        # It is read from a file, and the bus is told of every step that changes something
+        self._version = version("monami6")
 
     def methods(self) -> Mapping[str, Method]:
         return {
@@ -70,7 +72,7 @@ class Api:
             self._agent.state,
             boottime(),
             unix_time=time.time(),
-            version=version("monami6"),
+            version=self._version,
             pid=os.getpid(),
             **counted,
         )

@@ -30,9 +30,9 @@ def following(home: Home, listed: Sequence[IPv6Address] = ()) -> Home:
     return replace(home, agent=first, alternatives=tuple(others))
 
 
-def with_agent(home: Home, agent: object) -> Home:
+def with_agent(home: Home, agent: IPv6Address | None) -> Home:
     """With this one in use, if it is one of them, or was discovered."""
-    if isinstance(agent, IPv6Address) and home.discover:
+    if agent is not None and home.discover:
         return following(home, (agent,)) if agent != home.agent else home
     for _ in home.alternatives:
         if home.agent == agent:
