@@ -35,7 +35,7 @@ FLOWS = Policy(
 )
 EVENTS = ("down", "up", "blackhole", "heal", "switch", "auto", "kill", "forget", "renumber", "home")
 FLOW_EVENTS = (*EVENTS, "pin", "unpin", "flows", "no flows")
-ENOUGH = (500, 1094, 516, 1461, 307, 55, 221)
+ENOUGH = (30, 435, 33, 48, 340, 40, 629)
 QUIET_S = 150.0
 """Longer than any back-off, and shorter than it takes for a refresh to put right what went wrong."""
 

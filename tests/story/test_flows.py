@@ -223,16 +223,16 @@ def test_whoever_leaves_takes_the_flows_along() -> None:
 
 @pytest.mark.req("FLOW-32")
 def test_many_flows_are_told_in_several_updates_each_of_which_fits() -> None:
-    to_everybody = tuple(Span(port, port + 1) for port in range(1000, 1800, 2))
+    to_everybody = tuple(Span(port, port + 1) for port in range(1000, 1300, 2))
     many = Policy(description="", links=AT_ONCE.links, flow=(replace(CALL, port=to_everybody),))
     settings = home_agent_settings(max_flows=1000)
     world = World(three_links(), policy=many, home_agent=settings).start().run(60)
-    assert len(world.flow_bindings()) == 400
+    assert len(world.flow_bindings()) == 150
     world.updates.clear()
     world.switch("wifi", subject=Subject.FLOW, flow="call")
     world.run(60)
     assert {flow.bids for flow in world.flow_bindings()} == {(2,)}
-    assert len(world.updates) > 10
+    assert len(world.updates) > 3
     for sent in world.updates:
         assert 40 + 24 + len(sent.packet.data) <= 1280
 

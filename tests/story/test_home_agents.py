@@ -350,9 +350,13 @@ def test_the_question_is_repeated_with_growing_pauses_over_all_links_and_then_le
     assert len(world.questions) == 10
 
 
-def test_home_agents_are_asked_for_again_once_a_day() -> None:
+def test_home_agents_are_asked_for_again_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert AGAIN_S == 86400
+    monkeypatch.setattr("mn_agent.core.discovery.AGAIN_S", 2000.0)
     world = start_discovering()
-    world.run(AGAIN_S + 5)
+    world.run(1990)
+    assert len(world.questions) == 1
+    world.run(20)
     assert len(world.questions) == 2
 
 

@@ -590,7 +590,7 @@ def check_limits(world: DirectWorld) -> None:
 
 
 @pytest.mark.req("RR-03", "RR-11", "REG-13", "MH-12", "PKT-02")
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     steps=operations(),
     loss=st.sampled_from([0.0, 0.1, 0.4]),

@@ -224,7 +224,7 @@ def test_without_an_agent_nothing_is_chosen(run: Run) -> None:
 
 
 def test_an_agent_that_hangs_is_given_up(run: Run, socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monami6.client.Client.ask.__defaults__", (0.1,))
+    monkeypatch.setattr("monami6.policy.PERMISSION_TIMEOUT_S", 0.1)
     with FakeDaemon(socket_path, {"use": None}):
         assert run("policy", "use", "voice").exit_code == TIMED_OUT
 
