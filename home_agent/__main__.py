@@ -1,4 +1,4 @@
-"""monami6-ha --config FILE, and its commands: init, add-node, status, revoke, switch-away."""
+"""monami6-ha --config FILE, and its commands: init, add-node, radvd, status, revoke, switch-away."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ import click
 from home_agent import config
 from home_agent.add_node import add_node
 from home_agent.init import init
+from home_agent.radvd import radvd
 from mip6.config import ConfigError
 from mip6.journal import set_up_logging
 from mip6.options import ADDRESS, configuration_file
@@ -47,6 +48,7 @@ def main(context: click.Context, path: Path) -> None:
 
 main.add_command(init)
 main.add_command(add_node)
+main.add_command(radvd)
 
 
 @main.command("status")

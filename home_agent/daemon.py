@@ -61,7 +61,7 @@ from mip6.linux.netlink import Netlink, Notifications, message
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
-from mip6.wire.neighbor import NeighborMessage, solicited_node
+from mip6.wire.neighbor import NeighborMessage, RouterSolicitation, solicited_node
 from mip6.wire.registry import IcmpType, RevocationTrigger
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         if sas is not None:
             self.sweep_states(sas)
 
-    def _say(self, said: NeighborMessage) -> None:
+    def _say(self, said: NeighborMessage | RouterSolicitation) -> None:
         neighbors = self._neighbors
         if neighbors is not None:
             self._try("home link", lambda: neighbors.send(said))

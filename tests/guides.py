@@ -47,6 +47,8 @@ ELSEWHERE: Mapping[str, str] = {
     **{rf"busctl {word} .*": ON_THE_BUS for word in ("introspect", "get-property", "call")},
     r"gdbus monitor .*": "tests/kernel/test_dbus_service.py::test_everybody_hears_what_changes",
     r"eval .*": "tests/kernel/test_cli.py::test_links_are_completed_by_bash",
+    r"monami6-ha radvd( \| tee .*)?": "tests/kernel/test_router_advertisements.py::"
+    "test_home_agents_of_a_home_link_find_each_other_and_the_mobile_node_learns_of_both",
     r"monami6-ha switch-away .*": "tests/story/test_home_agents.py::"
     "test_sent_away_it_deregisters_and_goes_where_it_is_told",
 }

@@ -19,6 +19,9 @@ def show(answer: bytes) -> None:
     screen = console()
     screen.print(Text.assemble(f"Home agent {status.address} on ", _interface(status.interface)))
     screen.print(f"  for home addresses in {', '.join(status.prefixes)}")
+    for other in status.home_agents:
+        how = "heard of on the home link" if other.heard else "named by the configuration"
+        screen.print(f"  beside {other.address}, preference {other.preference}, {how}", overflow="ignore", crop=False)
     if status.nodes:
         screen.print()
         screen.print(_nodes(status))

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from math import inf
 from typing import assert_never
 
-from home_agent.core import discovery, home_link
+from home_agent.core import discovery, home_agents, home_link
 from home_agent.core.cache import Binding, Cache, CacheEntry, expire, with_bindings
 from home_agent.core.cache import deadline as cache_deadline
 from home_agent.core.events import (
@@ -49,9 +49,10 @@ from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingRefreshRequest, BindingRevocationAcknowledgement, BindingUpdate, encode
-from mip6.wire.neighbor import NeighborMessage, NeighborSolicitation
+from mip6.wire.neighbor import NeighborMessage, NeighborSolicitation, RouterSolicitation
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.registry import RevocationStatus, RevocationTrigger, Status
+from mip6.wire.router import RouterAdvertisement
 
 
 def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
@@ -90,7 +91,7 @@ def deadline(state: State) -> float:
     telling = [one.until_at for one in state.checks.values()] + [one.due_at for one in state.defences.values()]
     telling += [one.due_at for one in state.revocations.values()] + [one.due_at for one in state.switches.values()]
     ends = cache_deadline(state.cache), due_at(state.tunnels), path_mtu.due_at(state.path_mtus)
-    return min([*ends, *requests, *telling])
+    return min([*ends, *requests, *telling, home_agents.due_at(state.home_agents)])
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
@@ -99,16 +100,18 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     commands: list[Command] = []
     state = replace(state, cache=expire(state.cache, now), tunnels=adopt(state.tunnels, now))
     state = replace(state, path_mtus=path_mtu.expire(state.path_mtus, now))
+    state = replace(state, home_agents=home_agents.expire(state.home_agents, now))
     match event:
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
         case IcmpReceived(data, source):
-            reply = discovery.answer(state.settings, data, source)
+            reply = discovery.answer(state.settings, state.home_agents, data, source)
             state, commands = _relay(state, data, now) if reply is None else _send_limited(state, reply, now)
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
         case HomeLinkChanged(link):
-            state = replace(state, home_link=link, defences={})
+            state = replace(state, home_link=link, defences={}, home_agents={})
+            commands = [SendNeighbor(RouterSolicitation(link.address))] if link is not None else []
         case NeighborHeard(heard):
             state, commands = _hear(state, heard, now)
         case IkeLooked(sas, negotiated):
@@ -117,8 +120,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = _reconfigure(state, settings)
         case RevocationRequested(home_address, bids, trigger):
             state = _revoke(state, home_address, bids, trigger, now)
-        case SwitchRequested(home_address, home_agents):
-            state = replace(state, switches={**state.switches, home_address: Switch(home_agents, now)})
+        case SwitchRequested(home_address, listed):
+            state = replace(state, switches={**state.switches, home_address: Switch(listed, now)})
         case Refused(what, why):
             troubles = {known: text for known, text in state.troubles.items() if known != what}
             state = replace(state, troubles=troubles | ({what: why} if why is not None else {}))
@@ -370,10 +373,13 @@ def _end_check(
     return _receive(replace(state, checks=others), check.packet, now, is_duplicate=is_duplicate)
 
 
-def _hear(state: State, heard: NeighborMessage, now: float) -> tuple[State, list[Command]]:
+def _hear(state: State, heard: NeighborMessage | RouterAdvertisement, now: float) -> tuple[State, list[Command]]:
     link = state.home_link
     if link is None:
         return state, []
+    if isinstance(heard, RouterAdvertisement):
+        is_own = heard.source == link.address
+        return state if is_own else replace(state, home_agents=home_agents.hear(state.home_agents, heard, now)), []
     if home_link.contradicts(heard, link, state.checks):
         return _end_check(state, heard.target, now, is_duplicate=True)
     if isinstance(heard, NeighborSolicitation) and heard.target in state.defences:

@@ -1,8 +1,12 @@
-"""Tells mobile nodes which home agents there are: dynamic home agent address discovery (RFC 6275 section 10.5)."""
+"""Tells mobile nodes which home agents there are: dynamic home agent address discovery (RFC 6275 section 10.5).
+
+What the operator says of a home agent beats what it says of itself on the home link.
+"""
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 
+from home_agent.core.home_agents import HomeAgents, preferences
 from home_agent.core.settings import Settings
 from mip6.home_agents_anycast import home_agents_anycast
 from mip6.reception import IcmpError
@@ -18,9 +22,17 @@ def anycast_addresses(settings: Settings) -> frozenset[IPv6Address]:
     return frozenset(home_agents_anycast(node.home_address) for node in settings.node)
 
 
-def answer(settings: Settings, data: bytes, source: IPv6Address) -> IcmpError | None:
+def others(settings: Settings, heard: HomeAgents) -> dict[IPv6Address, int]:
+    """Other home agents, and their preferences. `heard`: of on the home link."""
+    named = {peer.address: peer.preference for peer in settings.peer}
+    known = {**preferences(heard), **named}
+    known.pop(settings.home_agent.address, None)
+    return known
+
+
+def answer(settings: Settings, heard: HomeAgents, data: bytes, source: IPv6Address) -> IcmpError | None:
     """To an ICMPv6 message, if it is a request: the most preferred first, and those of equal preference in an order
-    that changes with the request, which has a random identifier.
+    that changes with the request, which has a random identifier. `heard`: of on the home link.
     """
     try:
         request = decode(data)
@@ -29,13 +41,13 @@ def answer(settings: Settings, data: bytes, source: IPv6Address) -> IcmpError | 
     if not isinstance(request, HomeAgentAddressDiscoveryRequest):
         return None
     own = settings.home_agent
-    known = [(own.preference, own.address), *((peer.preference, peer.address) for peer in settings.peer)]
+    known = [(own.address, own.preference), *others(settings, heard).items()]
     first = request.identifier % len(known)
     turned = [*known[first:], *known[:first]]
     reply = HomeAgentAddressDiscoveryReply(request.identifier, mobile_router=False, home_agents=_by_preference(turned))
     return IcmpError(own.address, source, encode(reply, own.address, source))
 
 
-def _by_preference(known: Iterable[tuple[int, IPv6Address]]) -> tuple[IPv6Address, ...]:
-    ordered = sorted(known, key=lambda one: -one[0])
-    return tuple(address for _, address in ordered)[:MOST]
+def _by_preference(known: Iterable[tuple[IPv6Address, int]]) -> tuple[IPv6Address, ...]:
+    ordered = sorted(known, key=lambda one: -one[1])
+    return tuple(address for address, _ in ordered)[:MOST]

@@ -13,8 +13,9 @@ from mip6.reception import IcmpError
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
-from mip6.wire.neighbor import NeighborMessage
+from mip6.wire.neighbor import NeighborMessage, RouterSolicitation
 from mip6.wire.registry import RevocationTrigger
+from mip6.wire.router import RouterAdvertisement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,9 @@ class HomeLinkChanged:
 
 @dataclass(frozen=True, slots=True)
 class NeighborHeard:
-    """Somebody on the home link asks for an address, or says that he has it."""
+    """Somebody on the home link asks for an address, or says that he has it; or a router tells of itself."""
 
-    message: NeighborMessage
+    message: NeighborMessage | RouterAdvertisement
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Send:
 class SendNeighbor:
     """Say something on the home link."""
 
-    message: NeighborMessage
+    message: NeighborMessage | RouterSolicitation
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from home_agent.core import discovery
 from home_agent.core.cache import CacheEntry
 from home_agent.core.ike import connection_name
 from home_agent.core.kernel import STATIC_COUNTERS, counter_name
 from home_agent.core.settings import Node
 from home_agent.core.state import State
-from home_agent.core.status import BindingStatus, FlowStatus, NodeStatus, Status
+from home_agent.core.status import BindingStatus, FlowStatus, HomeAgentStatus, NodeStatus, Status
 from mip6.associations import associations
 from mip6.ipsec import Association, Side
 from mip6.spelling import spell
@@ -35,6 +36,7 @@ def status(
         address=str(state.settings.home_agent.address),
         prefixes=[str(prefix) for prefix in state.settings.home_agent.prefixes],
         interface=state.uplink.index if state.uplink else None,
+        home_agents=_others(state),
         nodes=[_node(state, place, node, offset_s, counters, usages) for place, node in enumerate(state.settings.node)],
         troubles=dict(state.troubles),
         counters={**seen, **dropped, **state.dropped},
@@ -42,6 +44,15 @@ def status(
         pid=pid,
         at=unix_time,
     )
+
+
+def _others(state: State) -> list[HomeAgentStatus]:
+    known = discovery.others(state.settings, state.home_agents)
+    named = {peer.address for peer in state.settings.peer}
+    return [
+        HomeAgentStatus(address=str(address), preference=preference, heard=address not in named)
+        for address, preference in sorted(known.items(), key=lambda one: (-one[1], one[0]))
+    ]
 
 
 def _node(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from home_agent.core.cache import Cache
+from home_agent.core.home_agents import HomeAgents
 from home_agent.core.home_link import Check, Defence, HomeLink
 from home_agent.core.revocation import Revocation, Revoked
 from home_agent.core.settings import Node, Settings
@@ -56,6 +57,8 @@ class State:
     """Home addresses that may be somebody else's on the home link."""
     defences: Mapping[IPv6Address, Defence] = field(default_factory=dict)
     """Home addresses that we stand in for there."""
+    home_agents: HomeAgents = field(default_factory=dict)
+    """Others there."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -50,6 +50,15 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     flows: list[FlowStatus]
 
 
+class HomeAgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Another home agent, which mobile nodes are told of."""
+
+    address: str
+    preference: int
+    heard: bool
+    """Whether it told of itself on the home link; otherwise the configuration names it."""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `status`."""
 
@@ -58,6 +67,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     prefixes: list[str]
     interface: int | None
     """Index of the interface that has the address; None when none has it."""
+    home_agents: list[HomeAgentStatus]
+    """Others, the most preferred first."""
     nodes: list[NodeStatus]
     troubles: dict[str, str]
     counters: dict[str, int]

@@ -1,4 +1,4 @@
-"""Neighbor solicitations and advertisements on one link, for addresses that are not this machine's own."""
+"""Neighbor discovery on one link: about addresses that are not this machine's own, and what routers say there."""
 
 import socket
 import struct
@@ -9,9 +9,11 @@ from ipaddress import IPv6Address
 
 from mip6.linux.mobility_socket import IPV6_HDRINCL, IPV6_PKTINFO, IPV6_RECVPKTINFO
 from mip6.linux.raw_socket import raw_socket, receive_all, take_only
+from mip6.wire import router
 from mip6.wire.errors import DecodeError
-from mip6.wire.neighbor import NeighborMessage, build, parse
+from mip6.wire.neighbor import NeighborMessage, RouterSolicitation, build, parse
 from mip6.wire.registry import IcmpType, NextHeader
+from mip6.wire.router import RouterAdvertisement
 
 _IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
 
@@ -23,7 +25,8 @@ class NeighborSocket:
         """`interface`: index. Raises OSError."""
         self._interface = interface
         self._receiver, self._sender = (_socket_on(interface) for _ in range(2))
-        take_only(self._receiver, IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT)
+        neighbors = IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT
+        take_only(self._receiver, IcmpType.ROUTER_ADVERTISEMENT, *neighbors)
         for option in (IPV6_RECVPKTINFO, _IPV6_RECVHOPLIMIT):
             self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
         self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
@@ -50,17 +53,20 @@ class NeighborSocket:
                 self._receiver.setsockopt(socket.IPPROTO_IPV6, option, request)
         self._groups = frozenset(groups)
 
-    def send(self, message: NeighborMessage) -> None:
+    def send(self, message: NeighborMessage | RouterSolicitation) -> None:
         """Raises OSError."""
         self._sender.sendto(build(message), (str(message.destination), 0, 0, self._interface))
 
-    def receive(self) -> Iterator[NeighborMessage]:
+    def receive(self) -> Iterator[NeighborMessage | RouterAdvertisement]:
         """All that waits and makes sense. Never blocks."""
         for data, found, sender in receive_all(self._receiver):
-            destination = IPv6Address(found[IPV6_PKTINFO][:16])
+            source, destination = IPv6Address(sender.partition("%")[0]), IPv6Address(found[IPV6_PKTINFO][:16])
             (hop_limit,) = struct.unpack("=i", found[_IPV6_HOPLIMIT])
             with suppress(DecodeError):
-                yield parse(data, IPv6Address(sender.partition("%")[0]), destination, hop_limit)
+                if data[0] == IcmpType.ROUTER_ADVERTISEMENT:
+                    yield router.parse(data, source, hop_limit)
+                else:
+                    yield parse(data, source, destination, hop_limit)
 
 
 def _socket_on(interface: int) -> socket.socket:

@@ -9,7 +9,7 @@ from mip6.wire import neighbor_options
 from mip6.wire.checksum import with_checksum
 from mip6.wire.codec import Field, Layout, bits, constant, ipv6, reserved, u8, u16, u32
 from mip6.wire.errors import DecodeError, DecodeReason
-from mip6.wire.registry import IcmpType, NextHeader
+from mip6.wire.registry import IcmpType, NeighborOptionType, NextHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,7 @@ DiscoveryMessage: TypeAlias = (
     | MobilePrefixAdvertisement
 )
 
-_PREFIX_INFORMATION_TYPE = 3
-_PREFIX_INFORMATION = Layout(
+PREFIX_INFORMATION = Layout(
     PrefixInformation,
     u8("prefix_length"),
     bits("B", on_link=1, autonomous=1, router_address=1),
@@ -107,7 +106,7 @@ def _encode_option(option: NeighborOption) -> bytes:
     if isinstance(option, UnknownNeighborOption):
         kind, body = option.type, option.data
     else:
-        kind, body = _PREFIX_INFORMATION_TYPE, _PREFIX_INFORMATION.encode(option)
+        kind, body = NeighborOptionType.PREFIX_INFORMATION, PREFIX_INFORMATION.encode(option)
     return neighbor_options.join(kind, body)
 
 
@@ -117,8 +116,8 @@ def _encode_options(options: Sequence[NeighborOption]) -> bytes:
 
 def _decode_options(data: bytes) -> tuple[NeighborOption, ...]:
     return tuple(
-        _PREFIX_INFORMATION.decode(body, 0, len(body))
-        if kind == _PREFIX_INFORMATION_TYPE
+        PREFIX_INFORMATION.decode(body, 0, len(body))
+        if kind == NeighborOptionType.PREFIX_INFORMATION
         else UnknownNeighborOption(kind, body)
         for kind, body in neighbor_options.split(data)
     )

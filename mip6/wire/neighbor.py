@@ -1,4 +1,4 @@
-"""Neighbor solicitations and advertisements, ICMPv6 135 and 136 (RFC 4861 sections 4.3 and 4.4).
+"""Neighbor solicitations and advertisements, ICMPv6 135 and 136, and router solicitations, 133 (RFC 4861 section 4).
 
 Whole packets are built and read, for the hop limit proves that a message has not left its link.
 """
@@ -11,17 +11,17 @@ from typing import TypeAlias
 from mip6.wire import neighbor_options
 from mip6.wire.checksum import with_checksum
 from mip6.wire.errors import DecodeError, DecodeReason
-from mip6.wire.registry import IcmpType, NextHeader
+from mip6.wire.registry import IcmpType, NeighborOptionType, NextHeader
 
-ALL_NODES = IPv6Address("ff02::1")
+ALL_NODES, ALL_ROUTERS = IPv6Address("ff02::1"), IPv6Address("ff02::2")
 NOBODY = IPv6Address(0)
 HOP_LIMIT = 255
 
 _IPV6 = struct.Struct(">IHBB16s16s")
 _MESSAGE = struct.Struct(">BBHI16s")
+_ROUTER_SOLICITATION = bytes((IcmpType.ROUTER_SOLICITATION, 0, 0, 0, 0, 0, 0, 0))
 _VERSION_6 = 6 << 28
 _ROUTER, _SOLICITED, _OVERRIDE = 0x80000000, 0x40000000, 0x20000000
-_TARGET_LINK_LAYER = 2
 _SOLICITED_NODE = int(IPv6Address("ff02::1:ff00:0"))
 
 
@@ -50,19 +50,29 @@ class NeighborAdvertisement:
 NeighborMessage: TypeAlias = NeighborSolicitation | NeighborAdvertisement
 
 
+@dataclass(frozen=True, slots=True)
+class RouterSolicitation:
+    """Which routers are there?"""
+
+    source: IPv6Address
+    destination: IPv6Address = ALL_ROUTERS
+
+
 def solicited_node(address: IPv6Address) -> IPv6Address:
     """The multicast group in which an address is asked for (RFC 4291 section 2.7.1)."""
     return IPv6Address(_SOLICITED_NODE | int(address) & 0xFFFFFF)
 
 
-def build(message: NeighborMessage) -> bytes:
+def build(message: NeighborMessage | RouterSolicitation) -> bytes:
     """The whole IPv6 packet."""
-    if isinstance(message, NeighborSolicitation):
+    if isinstance(message, RouterSolicitation):
+        data = _ROUTER_SOLICITATION
+    elif isinstance(message, NeighborSolicitation):
         data = _MESSAGE.pack(IcmpType.NEIGHBOR_SOLICITATION, 0, 0, 0, message.target.packed)
     else:
         flags = _ROUTER * message.router | _SOLICITED * message.solicited | _OVERRIDE * message.override
         data = _MESSAGE.pack(IcmpType.NEIGHBOR_ADVERTISEMENT, 0, 0, flags, message.target.packed)
-        data += neighbor_options.join(_TARGET_LINK_LAYER, message.hardware_address)
+        data += neighbor_options.join(NeighborOptionType.TARGET_LINK_LAYER_ADDRESS, message.hardware_address)
     source, destination = message.source, message.destination
     header = _IPV6.pack(_VERSION_6, len(data), NextHeader.ICMPV6, HOP_LIMIT, source.packed, destination.packed)
     return header + with_checksum(data, source, destination, NextHeader.ICMPV6)
@@ -88,7 +98,7 @@ def parse(data: bytes, source: IPv6Address, destination: IPv6Address, hop_limit:
         source,
         destination,
         target,
-        hardware_address=options.get(_TARGET_LINK_LAYER, b""),
+        hardware_address=options.get(NeighborOptionType.TARGET_LINK_LAYER_ADDRESS, b""),
         router=bool(flags & _ROUTER),
         solicited=bool(flags & _SOLICITED),
         override=bool(flags & _OVERRIDE),

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from typing import Any
 
 import pytest
@@ -34,12 +35,13 @@ MOST_LOST_S = 6.0
 class HomeLink:
     """A switch, with a host, the core router and both home agents on it, and the second home agent itself."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, second_address: IPv6Address = SECOND) -> None:
         self.lab = lab
+        self._second_address = second_address
         self.core, self.first = lab.layout.namespace(CORE), lab.layout.namespace(HOME_AGENT)
         self.switch, self.host, self.second = (f"{lab.layout.prefix}{name}" for name in ("home", "host", "ha2"))
-        self._directory = lab.directory / "ha2"
-        self.control = Control(self._directory / "home-agent.sock")
+        self.directory = lab.directory / "ha2"
+        self.control = Control(self.directory / "home-agent.sock")
 
     def lay_out(self) -> None:
         own = (self.switch, self.host, self.second)
@@ -67,12 +69,12 @@ class HomeLink:
         run(*ip_batch([f"route add default via {ROUTER}"], self.host))
 
     def start_second(self) -> None:
-        self._directory.mkdir()
-        file = self._directory / "home-agent.toml"
-        extra = f'[home_agent]\naddress = "{SECOND}"\nhome_link = "eth1"'
-        file.write_text(configuration.home_agent(self._directory, self.lab._security, extra))
+        self.directory.mkdir()
+        file = self.directory / "home-agent.toml"
+        extra = f'[home_agent]\naddress = "{self._second_address}"\nhome_link = "eth1"'
+        file.write_text(configuration.home_agent(self.directory, self.lab._security, extra))
         command = network.in_namespace(self.second, sys.executable, "-m", "home_agent", "--config", str(file))
-        processes.start(command, self._directory / "home-agent.log")
+        processes.start(command, self.directory / "home-agent.log")
         self.control.wait_until(lambda _: True, "the second home agent answers", timeout_s=20, check=lambda: None)
 
     def is_bound_at_second(self) -> bool:

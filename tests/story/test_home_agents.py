@@ -413,7 +413,7 @@ def test_home_agents_are_told_by_preference_and_equal_ones_in_changing_order() -
     orders = set()
     for identifier in range(40):
         request = HomeAgentAddressDiscoveryRequest(identifier, mobile_router=bool(identifier % 2))
-        reply = answer(settings, encode_discovery(request, SECOND, AGENT), SECOND)
+        reply = answer(settings, {}, encode_discovery(request, SECOND, AGENT), SECOND)
         assert reply is not None
         assert (reply.source, reply.destination) == (AGENT, SECOND)
         assert len(reply.data) <= 1280 - 40
@@ -423,5 +423,5 @@ def test_home_agents_are_told_by_preference_and_equal_ones_in_changing_order() -
         assert all((int(one) - int(AGENT)) % 2 for one in message.home_agents)
         orders.add(message.home_agents)
     assert len(orders) > 10
-    assert answer(settings, encode_discovery(message, SECOND, AGENT), SECOND) is None
-    assert answer(settings, b"\x90", SECOND) is None
+    assert answer(settings, {}, encode_discovery(message, SECOND, AGENT), SECOND) is None
+    assert answer(settings, {}, b"\x90", SECOND) is None

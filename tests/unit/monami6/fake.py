@@ -262,6 +262,7 @@ def home_agent_status(**changes: Any) -> HomeAgentStatus:
         "address": "2001:db8:f::2",
         "prefixes": ["2001:db8:aaaa::/48"],
         "interface": 1,
+        "home_agents": [],
         "nodes": [laptop],
         "troubles": {},
         "counters": {"tunnelled": 7, "spoofed_inner_source": 0},

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from home_agent.__main__ import main
-from home_agent.core.status import BindingStatus, FlowStatus, NodeStatus
+from home_agent.core.status import BindingStatus, FlowStatus, HomeAgentStatus, NodeStatus
 from monami6.exits import FAILED, NOT_RUNNING
 from tests.unit.monami6.fake import NOW, FakeDaemon, association, bound_flow, home_agent_status, node_status, result
 
@@ -43,6 +43,16 @@ def test_it_shows_nodes_with_their_bindings(socket_path: Path) -> None:
         "until 14:07:12, in 4 min",
     ):
         assert part in text
+
+
+def test_it_shows_other_home_agents_and_how_they_are_known(socket_path: Path) -> None:
+    others = [
+        HomeAgentStatus(address=LONG, preference=7, heard=True),
+        HomeAgentStatus(address="2001:db8:f::3", preference=-1, heard=False),
+    ]
+    text = shown(socket_path, home_agents=others)
+    assert f"  beside {LONG}, preference 7, heard of on the home link\n" in text
+    assert "  beside 2001:db8:f::3, preference -1, named by the configuration\n" in text
 
 
 def test_a_node_without_bindings_and_one_without_identifiers(socket_path: Path) -> None:

@@ -17,6 +17,7 @@ from mip6.wire.neighbor import (
     NeighborAdvertisement,
     NeighborMessage,
     NeighborSolicitation,
+    RouterSolicitation,
     solicited_node,
 )
 from mip6.wire.registry import Status
@@ -40,7 +41,9 @@ def hear(made: Bench, event: object) -> list[NeighborMessage]:
 
 
 def said(made: Bench) -> list[NeighborMessage]:
-    return [command.message for command in made.commands if isinstance(command, SendNeighbor)]
+    """Of addresses."""
+    messages = [command.message for command in made.commands if isinstance(command, SendNeighbor)]
+    return [message for message in messages if not isinstance(message, RouterSolicitation)]
 
 
 def statuses(made: Bench) -> list[int]:

@@ -23,7 +23,8 @@ req = pytest.mark.req
         pytest.param(registry.FlowSuboptionType, [0, 1, 2, 3], marks=req("FLOW-05")),
         pytest.param(registry.TrafficSelectorFormat, [1, 2], marks=req("FLOW-07")),
         pytest.param(registry.FlowStatus, [0, *range(128, 134)], marks=req("FLOW-04")),
-        pytest.param(registry.IcmpType, [2, 4, 128, 129, 135, 136, 144, 145, 146, 147], marks=req("FMT-18", "FMT-19")),
+        pytest.param(registry.IcmpType, [2, 4, 128, 129, *range(133, 137), *range(144, 148)], marks=req("FMT-19")),
+        pytest.param(registry.NeighborOptionType, [2, 3, 7, 8], marks=req("FMT-20")),
     ],
 )
 def test_numbers(kind: type[IntEnum], numbers: list[int]) -> None:
