@@ -22,6 +22,7 @@ from mip6.daemon import Daemon, boottime
 from mip6.ike import MOBILITY, tunnel_name
 from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
+from mip6.linux.router_socket import RouterSocket
 from mip6.route_optimization import TRIAL
 from mip6.table import Counter
 from mip6.tunnels import Negotiated
@@ -32,6 +33,7 @@ from mip6.wire.registry import IcmpType
 from mn_agent.api import Api
 from mn_agent.core import agent
 from mn_agent.core.commands import (
+    AskNeighbour,
     Command,
     CountTraffic,
     EstablishIke,
@@ -58,6 +60,7 @@ from mn_agent.core.events import (
     RefreshRequested,
     Refused,
     Resumed,
+    RouterHeard,
     SettingsChanged,
     StopRequested,
     Tick,
@@ -107,6 +110,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             is_mobile_node=True,
         )
         self._watcher: Watcher | None = None
+        self._router_socket: RouterSocket | None = None
         self._charon: Charon | None = None
         self._network_manager: NetworkManager | None = None
         self._logind: Logind | None = None
@@ -173,6 +177,9 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             case ForgetNeighbour(interface, address):
                 assert self._watcher is not None
                 self._watcher.forget_neighbour(interface, address)
+            case AskNeighbour(interface, address):
+                assert self._watcher is not None
+                self._watcher.ask_neighbour(interface, address)
             case SendProbe(probe):
                 self._send_probe(probe)
             case CountTraffic():
@@ -241,6 +248,9 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             self.handle(InterfacesChanged(snapshot))
             self._look_for_cgroups()
             self._look_for_correspondents()
+        if self._router_socket is None:
+            self._router_socket = RouterSocket()
+            self.watch(self._router_socket.fileno(), self._hear_routers)
 
     def _look_for_mobile_ipv6(self) -> None:
         """Whether the kernel can send to correspondents directly, if that is wanted."""
@@ -297,6 +307,11 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         snapshot = self._watcher.heed()
         if snapshot is not None:
             self.handle(InterfacesChanged(snapshot))
+
+    def _hear_routers(self) -> None:
+        assert self._router_socket is not None
+        for interface, advertisement in self._router_socket.receive():
+            self.handle(RouterHeard(interface, advertisement))
 
     def _look_for_cgroups(self) -> None:
         """Control groups come and go with what runs in them, and nobody tells."""

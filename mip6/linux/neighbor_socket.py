@@ -15,7 +15,7 @@ from mip6.wire.neighbor import NeighborMessage, RouterSolicitation, build, parse
 from mip6.wire.registry import IcmpType, NextHeader
 from mip6.wire.router import RouterAdvertisement
 
-_IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
+IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT = 51, 52
 
 
 class NeighborSocket:
@@ -27,7 +27,7 @@ class NeighborSocket:
         self._receiver, self._sender = (_socket_on(interface) for _ in range(2))
         neighbors = IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT
         take_only(self._receiver, IcmpType.ROUTER_ADVERTISEMENT, *neighbors)
-        for option in (IPV6_RECVPKTINFO, _IPV6_RECVHOPLIMIT):
+        for option in (IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT):
             self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
         self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
         # What we ask ourselves must not look like somebody else's question
@@ -61,7 +61,7 @@ class NeighborSocket:
         """All that waits and makes sense. Never blocks."""
         for data, found, sender in receive_all(self._receiver):
             source, destination = IPv6Address(sender.partition("%")[0]), IPv6Address(found[IPV6_PKTINFO][:16])
-            (hop_limit,) = struct.unpack("=i", found[_IPV6_HOPLIMIT])
+            (hop_limit,) = struct.unpack("=i", found[IPV6_HOPLIMIT])
             with suppress(DecodeError):
                 if data[0] == IcmpType.ROUTER_ADVERTISEMENT:
                     yield router.parse(data, source, hop_limit)

@@ -35,11 +35,13 @@ from mn_agent.core import (
     flow_bindings,
     home_agents,
     ike,
+    movement,
     policy,
     probing,
     registration,
     revocation,
     routability,
+    routers,
 )
 from mn_agent.core.answers import Problem, acknowledge
 from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted, carrying
@@ -49,7 +51,6 @@ from mn_agent.core.commands import (
     CountTraffic,
     EstablishIke,
     EstablishTunnel,
-    ForgetNeighbour,
     MoveIke,
     Send,
     SendIcmp,
@@ -72,6 +73,7 @@ from mn_agent.core.events import (
     RefreshRequested,
     Refused,
     Resumed,
+    RouterHeard,
     SettingsChanged,
     StopRequested,
     Subject,
@@ -94,6 +96,8 @@ that moment, and the home agent may only have been started anew.
 """
 SLOTS = 7
 """Links whose flows can be told apart: bits in the mark of a packet, of which one more is for the default traffic."""
+_OFTEN = DevicesChanged | EchoReceived | RouterHeard | TrafficCounted | Tick
+"""What mostly changes nothing."""
 
 
 def start(
@@ -248,6 +252,7 @@ def deadline(state: State, now: float) -> float:
         home_agents.leave_at(state),
         _discovers_at(state),
         path_mtu.due_at(state.path_mtus),
+        movement.overdue_at(state),
     )
 
 
@@ -271,6 +276,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     match event:
         case InterfacesChanged(snapshot):
             state = _look(replace(state, interfaces=snapshot), now)
+        case RouterHeard(index, advertisement):
+            state = _look(replace(state, routers=routers.hear(state.routers, index, advertisement, now)), now)
         case DevicesChanged(devices):
             state = _look(replace(state, devices=devices), now)
         case PacketReceived(packet):
@@ -315,8 +322,9 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state = replace(state, correspondents=correspondents.expire(state.correspondents, now))
     state, looks = _probe(state, now)
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
-    commands += looks
-    if isinstance(event, DevicesChanged | EchoReceived | TrafficCounted | Tick) and _is_quiet(before, state, now):
+    state, questions = movement.ask(before, state, now)
+    commands += [*looks, *questions]
+    if isinstance(event, _OFTEN) and _is_quiet(before, state, now):
         return state, commands
     if state.home_agents_tried and carrying(state.registration):
         state = replace(state, home_agents_tried=0)
@@ -324,7 +332,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state, establishing = _establish(state, now)
     state, direct = _optimize(state, now)
     state, packets = _send(state, now)
-    state, questions = _discover(state, now)
+    state, discovering = _discover(state, now)
     if not state.registration.multiple:
         # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
         state = _decide(state, now)
@@ -333,8 +341,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     for command in moving:
         if isinstance(command, EstablishIke):
             state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
-    sent = [*packets, *direct, *questions]
-    return state, [*commands, *sent, *_forget_routers(before, state), *establishing, *moving, *notices]
+    sent = [*packets, *direct, *discovering]
+    return state, [*commands, *sent, *movement.forget(before, state), *establishing, *moving, *notices]
 
 
 def _is_quiet(before: State, after: State, now: float) -> bool:
@@ -351,9 +359,10 @@ def _is_quiet(before: State, after: State, now: float) -> bool:
 
 
 def _look(state: State, now: float) -> State:
-    """What interfaces and devices say of the links."""
+    """What interfaces, routers and devices say of the links."""
+    state = replace(state, routers=routers.follow(state.routers, state.interfaces))
     known = {link.index: link for link in state.links.values()}
-    found = find_links(state.interfaces, state.settings, known, state.bids, state.devices)
+    found = find_links(state.interfaces, state.settings, known, state.bids, state.devices, state.routers)
     links = {link.bid: link for link in found}
     if links == state.links:
         return state
@@ -510,18 +519,6 @@ def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
         if packet is None:
             return replace(state, correspondents=everybody), commands
         commands.append(Send(packet))
-
-
-def _forget_routers(before: State, after: State) -> list[Command]:
-    """Packets that were sent when the carrier was gone already wait for the router there, for three seconds. Until then
-    TCP takes them for not yet sent, and does not repeat them over the link that took over.
-    """
-    commands: list[Command] = []
-    for bid, link in after.links.items():
-        old = before.links.get(bid)
-        if old is not None and old.carries and not link.carries and link.up and old.router is not None:
-            commands.append(ForgetNeighbour(link.index, old.router))
-    return commands
 
 
 def _ike_looked(state: State, sas: tuple[IkeSa, ...] | None, negotiated: Negotiated, now: float) -> State:

@@ -33,6 +33,14 @@ class ForgetNeighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class AskNeighbour:
+    """Have the kernel ask a neighbour on an interface whether it is still there; interfaces tell when it is not."""
+
+    interface: int
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class SendProbe:
     """Send an echo request to the home agent."""
 
@@ -75,5 +83,14 @@ class Tell:
 
 
 Command: TypeAlias = (
-    Send | SendIcmp | ForgetNeighbour | SendProbe | CountTraffic | MoveIke | EstablishIke | EstablishTunnel | Tell
+    Send
+    | SendIcmp
+    | ForgetNeighbour
+    | AskNeighbour
+    | SendProbe
+    | CountTraffic
+    | MoveIke
+    | EstablishIke
+    | EstablishTunnel
+    | Tell
 )

@@ -9,6 +9,7 @@ from mip6.ike_sas import IkeSa
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.router import RouterAdvertisement
 from mn_agent.core.devices import Devices
 from mn_agent.core.flows import Flows
 from mn_agent.core.interfaces import Snapshot
@@ -20,6 +21,14 @@ class InterfacesChanged:
     """The interfaces are no longer what they were."""
 
     snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class RouterHeard:
+    """A router on the link of this interface, by its index, tells of itself."""
+
+    interface: int
+    advertisement: RouterAdvertisement
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +160,7 @@ class StopRequested:
 
 Event: TypeAlias = (
     InterfacesChanged
+    | RouterHeard
     | DevicesChanged
     | PacketReceived
     | IcmpReceived

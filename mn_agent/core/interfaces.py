@@ -22,7 +22,8 @@ class InterfaceAddress:
 class Interface:
     """An interface. `up` is what the administrator wants, `carrier` what the wire says, `running` what both make
     (operstate up or unknown). `kind` is ethernet, wifi, lte or other. `routers` are the next hops of its default
-    routes, the best first; None among them stands for a point-to-point link without one. `prefixes` are on link.
+    routes, the best first; None among them stands for a point-to-point link without one. Those in `unreachable` were
+    asked, and do not answer. `prefixes` are on link.
     """
 
     index: int
@@ -34,7 +35,12 @@ class Interface:
     mtu: int = 1500
     addresses: tuple[InterfaceAddress, ...] = ()
     routers: tuple[IPv6Address | None, ...] = ()
+    unreachable: frozenset[IPv6Address] = frozenset()
     prefixes: tuple[IPv6Network, ...] = ()
+
+    @property
+    def is_connected(self) -> bool:
+        return self.up and self.carrier and self.running
 
 
 Snapshot = tuple[Interface, ...]

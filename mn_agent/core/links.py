@@ -12,6 +12,7 @@ from mip6.ipsec import MOST_TUNNELS
 from mip6.kernel import DEVICE_NAME
 from mn_agent.core.devices import Device, Devices
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
+from mn_agent.core.routers import NOBODY_KNOWN, OnLink, Routers, fits, in_use
 from mn_agent.core.settings import LinkSettings, Settings
 
 METERED_KIND = "lte"
@@ -88,13 +89,14 @@ def find_links(
     known: Mapping[int, Link],
     bids: Mapping[str, int],
     devices: Devices = MappingProxyType({}),
+    routers: Routers = MappingProxyType({}),
 ) -> list[Link]:
     """The links in a snapshot, by rising binding identifier.
 
     `known`: the links found before, by interface index. `bids`: the identifier that each interface name has had. An
     interface keeps its identifier while it exists, whatever its name, and by its name when it returns (RFC 5648
     section 2); a new one gets the lowest that is free, or, when there have been many, that of one which is not here.
-    What a link is, the configuration knows best, then `devices`, then the snapshot.
+    What a link is, the configuration knows best, then `devices`, then the snapshot. `routers`: what they advertise.
     """
     candidates = [interface for interface in snapshot if not _is_excluded(interface, settings)]
     by_index = {link.index: link.bid for link in known.values()}
@@ -105,7 +107,9 @@ def find_links(
         if bid > MOST_TUNNELS:
             bid = _lowest_free({*by_index.values(), *(link.bid for link in links)})
         taken.add(bid)
-        links.append(_link(interface, settings, bid, known.get(interface.index), devices.get(interface.name)))
+        here = routers.get(interface.index, NOBODY_KNOWN)
+        device = devices.get(interface.name) or Device(interface.name)
+        links.append(_link(interface, settings, bid, known.get(interface.index), device, here))
     return sorted(links, key=lambda link: link.bid)
 
 
@@ -128,16 +132,17 @@ def _is_excluded(interface: Interface, settings: Settings) -> bool:
     return any(fnmatchcase(interface.name, pattern) for pattern in patterns)
 
 
-def _link(interface: Interface, settings: Settings, bid: int, known: Link | None, device: Device | None) -> Link:
+def _link(interface: Interface, settings: Settings, bid: int, known: Link | None, device: Device, here: OnLink) -> Link:
     named = _settings_for(interface, settings)
-    device = device or Device(interface.name)
-    usable = [address for address in interface.addresses if _may_send(address, settings)]
+    router = in_use(interface, known.router if known is not None else None)
+    fitting = [address for address in interface.addresses if fits(here, router, address.address)]
+    usable = [address for address in fitting if _may_send(address, settings)]
     best = min(
         (address for address in usable if not address.deprecated),
         key=lambda address: _rank(address, settings, known),
         default=None,
     )
-    problem = _problem(interface, best)
+    problem = _problem(interface, best, fitting)
     kind = (named.kind if named else None) or device.kind or interface.kind
     metered = named.metered if named and named.metered is not None else device.metered
     works = best is not None and not problem
@@ -153,10 +158,10 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         temporary=best is not None and best.temporary,
         problem=problem,
         up=interface.up,
-        carries=interface.up and interface.carrier and interface.running and bool(interface.routers),
+        carries=interface.is_connected and bool(interface.routers),
         addresses=frozenset(address.address for address in usable),
         has_router=bool(interface.routers),
-        router=interface.routers[0] if interface.routers else None,
+        router=router,
         prefixes=interface.prefixes,
         mtu=interface.mtu,
         metered=metered if metered is not None else kind == METERED_KIND,
@@ -194,8 +199,10 @@ def _rank(address: InterfaceAddress, settings: Settings, known: Link | None) -> 
     )
 
 
-def _problem(interface: Interface, best: InterfaceAddress | None) -> str:
-    """Why the interface offers no care-of address; empty when it does."""
+def _problem(interface: Interface, best: InterfaceAddress | None, fitting: list[InterfaceAddress]) -> str:
+    """Why the interface offers no care-of address; empty when it does. `fitting`: its addresses that go with its
+    router.
+    """
     if not interface.up:
         return "the interface is down"
     if not interface.carrier:
@@ -206,11 +213,11 @@ def _problem(interface: Interface, best: InterfaceAddress | None) -> str:
         return "no default router"
     if best is not None:
         return ""
-    addresses = [address for address in interface.addresses if not address.address.is_link_local]
+    addresses = [address for address in fitting if not address.address.is_link_local]
     if any(address.duplicate for address in addresses):
         return "somebody else has its address (duplicate address detection failed)"
     if any(address.tentative for address in addresses):
         return "its address is being checked for duplicates"
     if any(address.deprecated for address in addresses):
         return "its address is deprecated"
-    return "no global address"
+    return "no global address" if len(fitting) == len(interface.addresses) else "no address of its router's network yet"

@@ -19,6 +19,7 @@ from mn_agent.core.links import Link
 from mn_agent.core.policy import Decision, Pins, View
 from mn_agent.core.probing import Probing, Target
 from mn_agent.core.revocation import Revoked
+from mn_agent.core.routers import Routers
 from mn_agent.core.settings import Security, Settings
 
 ROUTE_OPTIMIZATION = "route optimization"
@@ -46,6 +47,7 @@ class State:
     chosen: str | None = None
     """Its name, if somebody chose it; otherwise it is the configuration's."""
     interfaces: Snapshot = ()
+    routers: Routers = field(default_factory=dict)
     devices: Devices = field(default_factory=dict)
     """The same interfaces, as NetworkManager sees them."""
     links: Mapping[int, Link] = field(default_factory=dict)

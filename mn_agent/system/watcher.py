@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
 from pathlib import Path
@@ -25,12 +26,26 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from mip6.kernel import LOOPBACK, MAIN_TABLE
 from mip6.linux import routing
-from mip6.linux.netlink import Netlink, NetlinkError, Notifications, attributes, message, nested
+from mip6.linux.netlink import (
+    HEADER,
+    NLM_F_CREATE,
+    Netlink,
+    NetlinkError,
+    Notifications,
+    Request,
+    attributes,
+    message,
+    nested,
+)
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 
-RTM_DELNEIGH = 29
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTMGRP_NEIGH = 0x4
+NUD_REACHABLE, NUD_STALE, NUD_PROBE, NUD_FAILED = 0x02, 0x04, 0x10, 0x20
+NTF_USE = 0x01
 RTEXT_FILTER_SKIP_STATS = 8
 _DEVICE = struct.Struct("=xxHiI4x")
+_NEIGHBOUR = struct.Struct("=4xiHBB")
 IFLA_IFNAME, IFLA_MTU, IFLA_OPERSTATE, IFLA_CARRIER, IFLA_AF_SPEC = 3, 4, 16, 33, 26
 IFLA_INET6_CONF, DEVCONF_MTU6 = 2, 2
 OPER_UNKNOWN, OPER_UP = 0, 6
@@ -50,6 +65,7 @@ _MAIN_ROUTES = message(rtmsg, {"family": socket.AF_INET6}, {"RTA_TABLE": MAIN_TA
 _LINK = {routing.RTM_NEWLINK, routing.RTM_DELLINK}
 _ADDRESS = {routing.RTM_NEWADDR, routing.RTM_DELADDR}
 _ROUTE = {routing.RTM_NEWROUTE, routing.RTM_DELROUTE}
+_NEIGHBOURS = {RTM_NEWNEIGH, RTM_DELNEIGH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +85,12 @@ class Watcher:
     def __init__(self) -> None:
         self._netlink = Netlink()
         self._news = Notifications(
-            routing.RTMGRP_LINK | routing.RTMGRP_IPV6_IFADDR | routing.RTMGRP_IPV6_ROUTE,
+            routing.RTMGRP_LINK | routing.RTMGRP_IPV6_IFADDR | routing.RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH,
         )
         self._devices: list[_Device] = []
         self._addresses: Mapping[int, tuple[InterfaceAddress, ...]] = {}
         self._routers: Mapping[int, tuple[IPv6Address | None, ...]] = {}
+        self._unreachable: Mapping[int, frozenset[IPv6Address]] = {}
         self._prefixes: Mapping[int, tuple[IPv6Network, ...]] = {}
         self._last: Snapshot = ()
 
@@ -90,6 +107,7 @@ class Watcher:
         self._read_devices()
         self._read_addresses()
         self._read_routes()
+        self._read_unreachable()
         self._last = self._snapshot()
         return self._last
 
@@ -102,6 +120,8 @@ class Watcher:
             self._read_addresses()
         if news is None or news & _ROUTE:
             self._read_routes()
+        if news is None or news & (_NEIGHBOURS | _ROUTE | _LINK):
+            self._read_unreachable()
         snapshot = self._snapshot()
         if snapshot == self._last:
             return None
@@ -113,6 +133,18 @@ class Watcher:
         request = message(ndmsg, {"family": socket.AF_INET6, "ifindex": interface}, {"NDA_DST": str(address)})
         with suppress(NetlinkError):
             self._netlink.request(RTM_DELNEIGH, request)
+
+    def ask_neighbour(self, interface: int, address: IPv6Address) -> None:
+        """Have the kernel ask it whether it is still there, or where it is if that is not known."""
+        fields = {"family": socket.AF_INET6, "ifindex": interface}
+        ask = message(ndmsg, {**fields, "state": NUD_PROBE}, {"NDA_DST": str(address)})
+        find = message(ndmsg, {**fields, "flags": NTF_USE}, {"NDA_DST": str(address)})
+        try:
+            # Not to replace it: then it would be no router any more
+            self._netlink.request(RTM_NEWNEIGH, ask)
+        except NetlinkError:
+            with suppress(NetlinkError):
+                self._netlink.request(RTM_NEWNEIGH, find, NLM_F_CREATE)
 
     def _snapshot(self) -> Snapshot:
         return tuple(
@@ -126,6 +158,7 @@ class Watcher:
                 mtu=device.mtu,
                 addresses=self._addresses.get(device.index, ()),
                 routers=self._routers.get(device.index, ()),
+                unreachable=self._unreachable.get(device.index, frozenset()),
                 prefixes=self._prefixes.get(device.index, ()),
             )
             for device in self._devices
@@ -170,6 +203,30 @@ class Watcher:
             for index, hops in routers.items()
         }
         self._prefixes = {index: tuple(sorted(networks)) for index, networks in prefixes.items()}
+
+    def _read_unreachable(self) -> None:
+        """Which routers do not answer. It is so until one does: the kernel soon forgets that it could not reach it."""
+        connected = {device.index for device in self._devices if device.carrier}
+        found: dict[int, set[IPv6Address]] = defaultdict(set)
+        for index, routers in self._routers.items():
+            known = self._unreachable.get(index, frozenset())
+            for router in routers:
+                if index in connected and router is not None and self._is_unreachable(index, router, known):
+                    found[index].add(router)
+        self._unreachable = {index: frozenset(routers) for index, routers in found.items()}
+
+    def _is_unreachable(self, index: int, router: IPv6Address, known: frozenset[IPv6Address]) -> bool:
+        try:
+            (answer,) = self._netlink.get(RTM_GETNEIGH, _neighbour(index, router))
+        except NetlinkError:
+            return router in known
+        _, state, _, _ = _NEIGHBOUR.unpack_from(answer, HEADER.size)
+        return state == NUD_FAILED or (router in known and state not in (NUD_REACHABLE, NUD_STALE))
+
+
+@lru_cache(maxsize=64)
+def _neighbour(index: int, address: IPv6Address) -> Request:
+    return message(ndmsg, {"family": socket.AF_INET6, "ifindex": index}, {"NDA_DST": str(address)})
 
 
 def _number(address: InterfaceAddress) -> IPv6Address:

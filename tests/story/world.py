@@ -182,6 +182,8 @@ class World:
     """Where the home agent's charon was told to find it."""
     charon: Callable[[IkeCommand], None] | None = None
     """The mobile node's; None: there is none."""
+    neighbours_asked: list[tuple[int, IPv6Address]] = field(default_factory=list)
+    """Routers about which the kernel was to find out whether they are still there."""
     probes: list[float] = field(default_factory=list)
     """When the mobile node sent a probe."""
     watchers: list[Callable[[], None]] = field(default_factory=list)
@@ -442,6 +444,8 @@ class World:
                     self._ask(error)
                 case commands.Tell(notice):
                     self.notices.append(notice.text)
+                case commands.AskNeighbour(interface, address):
+                    self.neighbours_asked.append((interface, address))
                 case commands.SendProbe(probe):
                     self._probe(probe)
                 case commands.CountTraffic() if self._has_traffic:  # or else it would only cost time
