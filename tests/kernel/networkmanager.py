@@ -9,8 +9,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import copy
+from types import MappingProxyType
+from typing import NamedTuple
 
 from mn_lab.lab import Lab
 from mn_lab.layout import CORRESPONDENT_ADDRESS
@@ -66,9 +69,10 @@ _CONNECTION = """
 [connection]
 id={name}
 uuid=6d6f6e61-6d69-4600-8000-{number:012x}
-type=ethernet
+type={kind}
 interface-name={interface}
-autoconnect=false
+autoconnect={autoconnect}
+{network}
 
 [ipv4]
 method=disabled
@@ -77,9 +81,24 @@ method=disabled
 method=auto
 addr-gen-mode=eui64
 """
+_NETWORK = """
+[wifi]
+ssid={ssid}
+
+[wifi-security]
+key-mgmt=wpa-psk
+psk={passphrase}
+"""
 _MONAMI6 = """#!/bin/sh
 PYTHONPATH={root}:{root}/cli exec {python} -m monami6 --socket {socket} "$@"
 """
+
+
+class Network(NamedTuple):
+    """A Wi-Fi network, protected by WPA2."""
+
+    ssid: str
+    passphrase: str
 
 
 class Desktop(Sandbox):
@@ -87,10 +106,19 @@ class Desktop(Sandbox):
 
     namespaces = ("--mount", "--uts", "--ipc")
 
-    def __init__(self, lab: Lab, directory: Path, configuration: str = "") -> None:
-        """`configuration`: more of NetworkManager's."""
+    def __init__(
+        self,
+        lab: Lab,
+        directory: Path,
+        configuration: str = "",
+        networks: Mapping[str, Network] = MappingProxyType({}),
+    ) -> None:
+        """`configuration`: more of NetworkManager's. `networks`: those that it joins of its own accord, by link; all
+        other links are cables.
+        """
         bus, path = f"unix:path={lab.directory / 'bus'}", f"{directory / 'bin'}:{os.environ['PATH']}"
         super().__init__(lab, directory, DBUS_SYSTEM_BUS_ADDRESS=bus, PATH=path)
+        self._networks = networks
         self._write(configuration)
 
     def script(self) -> str:
@@ -99,6 +127,8 @@ class Desktop(Sandbox):
     def start_all(self) -> None:
         self.start_bus()
         self.start_dispatcher()
+        if self._networks:
+            self._start("wpa_supplicant", "stdbuf", "-oL", "wpa_supplicant", "-u", "-t")
         self.start()
 
     def _write(self, configuration: str) -> None:
@@ -109,9 +139,18 @@ class Desktop(Sandbox):
         (self._directory / "etc" / "NetworkManager.conf").write_text(_CONFIGURATION + configuration)
         for link in self._lab.layout.links:
             file = self._directory / "etc" / "system-connections" / f"{link.name}.nmconnection"
-            text = _CONNECTION.format(name=connection(link.name), number=link.number, interface=link.interface)
+            network = self._networks.get(link.name)
             file.touch(mode=0o600)
-            file.write_text(text)
+            file.write_text(
+                _CONNECTION.format(
+                    name=connection(link.name),
+                    number=link.number,
+                    interface=link.interface,
+                    kind="wifi" if network else "ethernet",
+                    autoconnect="true" if network else "false",
+                    network=_NETWORK.format(**network._asdict()) if network else "",
+                )
+            )
         program = self._directory / "bin" / "monami6"
         program.write_text(_MONAMI6.format(root=ROOT, python=sys.executable, socket=self._lab.agent.path))
         program.chmod(0o755)
@@ -183,7 +222,7 @@ class Desktop(Sandbox):
         return {one["check"]: one for one in json.loads(done.stdout)["checks"]}
 
     def down(self, link: str) -> None:
-        self.nmcli("connection", "down", connection(link))
+        self.nmcli("--wait", "50", "connection", "down", connection(link))
 
     def up(self, link: str) -> None:
         """Whether it is up already or not."""
@@ -192,4 +231,4 @@ class Desktop(Sandbox):
 
 def connection(link: str) -> str:
     """What it is called."""
-    return f"{link} cable"
+    return f"{link} connection"

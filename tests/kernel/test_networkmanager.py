@@ -181,7 +181,7 @@ def test_it_manages_the_lab_and_nothing_else(place: Place) -> None:
 def test_people_see_what_it_knows(place: Place) -> None:
     assert link(place.lab.agent.status(), "wifi")["connectivity"] == "portal"
     screen = place.lab.monami6("status")
-    assert "wifi cable" in screen
+    assert "wifi connection" in screen
     assert "behind a captive portal" in screen
     explained = json.loads(place.lab.monami6("policy", "explain", "--json"))
     places = {one["link"]: one["place"] for one in explained["links"]}

@@ -1,4 +1,4 @@
-"""Tests in here need a stock kernel, root and strongSwan, and say so rather than be skipped."""
+"""Tests in here need a stock kernel, root, strongSwan and what makes Wi-Fi, and say so rather than be skipped."""
 
 import os
 import shutil
@@ -11,8 +11,20 @@ from mn_lab.lab import take_down
 from tests.vm.kernel_features import missing
 
 TOOLS = (
-    *("charon-systemd", "ip", "nft", "nsenter", "openssl", "ping", "radvd"),
-    *("swanctl", "sysctl", "tcpdump", "tshark"),
+    *(
+        "NetworkManager",
+        "charon-systemd",
+        "dbus-daemon",
+        "dbus-send",
+        "hostapd",
+        "ip",
+        "iw",
+        "modprobe",
+        "nft",
+        "nmcli",
+    ),
+    *("nsenter", "openssl", "ping", "radvd", "stdbuf", "swanctl", "sysctl", "tcpdump", "tshark", "unshare"),
+    "wpa_supplicant",
 )
 
 
