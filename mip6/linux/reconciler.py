@@ -131,6 +131,9 @@ class Reconciler:
                 rules=self._rules(),
                 routes=self._routes(),
             )
+        elif routing.RTM_NEWADDR in news:
+            # Whoever puts the home address in its own place takes from it what makes it one
+            self._actual = replace(self._actual, addresses=self._addresses())
         self._nftables_news.read()
         self._actual = replace(self._actual, table=self._table())
         self.has_other_states = False

@@ -141,7 +141,7 @@ def wait_right(lab: Lab, name: str = "ethernet") -> dict[str, Any]:
     slots = [one["bid"] for one in status["links"]]
     for bid in slots:
         assert lab.run(MOBILE_NODE, "ip", "-6", "route", "show", "table", str(14700 + bid)), "its way out is there"
-    assert str(HOME_ADDRESS) in lab.run(MOBILE_NODE, "ip", "-6", "address", "show", "dev", "lo")
+    assert str(HOME_ADDRESS) in shown(lab)
     return status
 
 
@@ -163,6 +163,11 @@ class Watch:
         """Wait for it."""
         assert self._process.stdout is not None
         assert any(text in line for line in self._process.stdout)
+
+
+def shown(lab: Lab) -> str:
+    """The addresses of the loopback interface."""
+    return lab.run(MOBILE_NODE, "ip", "-6", "address", "show", "dev", "lo")
 
 
 def bring_up(place: Place) -> None:
@@ -248,12 +253,12 @@ def test_a_device_that_is_configured_again(place: Place) -> None:
 def test_the_home_address_comes_back(place: Place) -> None:
     """Asked to, NetworkManager takes everything from the loopback interface for a moment."""
     lab, desktop = place
-    before = lab.run(MOBILE_NODE, "ip", "-6", "address", "show", "dev", "lo")
+    before = shown(lab)
     with Watch(lab) as watch:
         desktop.nmcli("device", "reapply", "lo")
         watch.sees(f"Deleted 1: lo    inet6 {HOME_ADDRESS}/128")
     wait_right(lab)
-    assert lab.run(MOBILE_NODE, "ip", "-6", "address", "show", "dev", "lo") == before
+    lab.wait(lambda _: shown(lab) == before, "also what makes it a home address")
     lab.run(MOBILE_NODE, "ping", "-6", "-n", "-c", "1", "-w", "5", "-I", str(HOME_ADDRESS), str(CORRESPONDENT_ADDRESS))
 
 

@@ -191,6 +191,18 @@ def test_what_the_kernel_refuses_is_told_and_done_later(reconciler: Reconciler, 
     assert reconciler.apply(Kernel(routes=frozenset((good, bad)))) == []
 
 
+def test_a_home_address_that_somebody_replaces_becomes_one_again(reconciler: Reconciler) -> None:
+    """NetworkManager does so when it puts back what it has taken from the loopback interface."""
+    wanted = Kernel(addresses=frozenset((Address(HOME),)))
+    reconciler.apply(wanted)
+    ip("address", "replace", f"{HOME}/128", "dev", "lo")
+    assert "home" not in ip("-6", "address", "show", "dev", "lo")
+    assert reconciler.heed()
+    assert reconciler.apply(wanted) == []
+    assert f"inet6 {HOME}/128 scope global nodad home" in ip("-6", "address", "show", "dev", "lo")
+    assert not reconciler.heed()
+
+
 def test_a_table_that_nftables_refuses_changes_nothing(reconciler: Reconciler) -> None:
     (refusal,) = reconciler.apply(Kernel(table=Table(TABLE, sets={"broken": Set("set", "type nonsense;")})))
     assert refusal.what == "nftables"
