@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from home_agent.core.mobile_networks import conflict
 from home_agent.core.settings import Node, Settings
 from mip6.config import Where, check_ikev2, check_static_keys, fault, load
 
@@ -23,7 +24,8 @@ def read(path: Path) -> Settings:
 def _check(path: Path, settings: Settings, node: Node, where: Where) -> None:
     place = where[-1]
     assert isinstance(place, int)
-    if not any(node.home_address in prefix for prefix in settings.home_agent.prefixes):
+    _check_prefixes(path, settings, node, where)
+    if not any(node.home_address in prefix for prefix in (*settings.home_agent.prefixes, *node.prefixes)):
         prefixes = ", ".join(str(prefix) for prefix in settings.home_agent.prefixes)
         raise fault(path, (*where, "home_address"), f' = "{node.home_address}": must be an address in {prefixes}')
     for key in ("name", "identity", "home_address"):
@@ -47,3 +49,13 @@ def _check(path: Path, settings: Settings, node: Node, where: Where) -> None:
         raise fault(path, (*where, "ikev2", "secret"), ": is missing, and there are no [ikev2.certificates]")
     if node.home_address == settings.home_agent.address:
         raise fault(path, (*where, "home_address"), f' = "{node.home_address}": is the home agent\'s own address')
+
+
+def _check_prefixes(path: Path, settings: Settings, node: Node, where: Where) -> None:
+    """Those of a mobile router belong to nobody else."""
+    for number, prefix in enumerate(node.prefixes):
+        problem = conflict(settings, node, prefix)
+        if problem is None and any(prefix.overlaps(other) for other in node.prefixes[:number]):
+            problem = "overlaps another of its own"
+        if problem is not None:
+            raise fault(path, (*where, "prefixes"), f" = {prefix}: {problem}")

@@ -43,6 +43,7 @@ def document(settings: Settings) -> str:
         "    AdvHomeAgentFlag on;",
         "    AdvHomeAgentInfo on;",
         f"    HomeAgentPreference {min(max(own.preference, 0), _MOST_PREFERENCE)};",
+        *(["    AdvMobRtrSupportFlag on;"] if settings.serves_mobile_routers else []),
         "    AdvIntervalOpt on;",
         "    MinDelayBetweenRAs 3;",
         *_prefix(f"{own.address}/64", "    AdvRouterAddr on;"),

@@ -40,6 +40,22 @@ def read(path: Path) -> Settings:
             ("route_optimization", "correspondents"),
             ": what goes directly is not protected; [ikev2] payload must be false",
         )
+    _check_router(path, settings)
     if settings.manual is not None:
         check_static_keys(path, settings.manual, ("manual",))
     return settings
+
+
+def _check_router(path: Path, settings: Settings) -> None:
+    router = settings.router
+    if bool(router.prefixes) != bool(router.interfaces):
+        missing = "interfaces" if router.prefixes else "prefixes"
+        raise fault(path, ("router", missing), ": is missing; a mobile router needs prefixes and interfaces")
+    for number, prefix in enumerate(router.prefixes):
+        where = ("router", "prefixes")
+        if prefix.prefixlen == 0 or prefix.is_link_local or prefix.is_multicast or prefix.is_loopback:
+            raise fault(path, where, f" = {prefix}: must be a global or unique local prefix")
+        if any(agent in prefix for agent in (settings.home.agent, *settings.home.alternatives)):
+            raise fault(path, where, f" = {prefix}: a home agent's address is in it")
+        if any(prefix.overlaps(other) for other in router.prefixes[:number]):
+            raise fault(path, where, f" = {prefix}: overlaps another one")

@@ -93,7 +93,7 @@ SAME_SLEEP_S = 10.0
 class AgentDaemon(Daemon[Settings, State, Event, Command]):
     """The agent on a real machine."""
 
-    fixed = frozenset({("home",), ("manual",), ("ikev2",), ("paths",)})
+    fixed = frozenset({("home",), ("manual",), ("ikev2",), ("router",), ("paths",)})
 
     def __init__(self, read: Callable[[], Settings]) -> None:
         """`read` reads the configuration. Raises ConfigError."""

@@ -58,7 +58,7 @@ from mip6.wire.router import RouterAdvertisement
 def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
     """The home agent before its first event. `cache`: what it held when it stopped, with instants of this boot."""
     nodes, owners = _nodes(settings)
-    known = {home_address: entry for home_address, entry in cache.items() if home_address in owners}
+    known = {one: entry.limited_to(owners[one].prefixes) for one, entry in cache.items() if one in owners}
     return State(settings, nodes, epoch_offset_s, owners, known)
 
 
@@ -78,9 +78,9 @@ def _reconfigure(state: State, settings: Settings) -> State:
 
     def stays(home_address: IPv6Address) -> bool:
         old, new = state.owners[home_address], owners.get(home_address)
-        return new is not None and replace(new, name=old.name) == old
+        return new is not None and replace(new, name=old.name, prefixes=old.prefixes) == old
 
-    cache = {home_address: entry for home_address, entry in state.cache.items() if stays(home_address)}
+    cache = {one: entry.limited_to(owners[one].prefixes) for one, entry in state.cache.items() if stays(one)}
     tunnels = {home_address: found for home_address, found in state.tunnels.items() if stays(home_address)}
     return replace(state, settings=settings, nodes=nodes, owners=owners, cache=cache, tunnels=tunnels)
 
@@ -224,10 +224,16 @@ def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]
     own = state.settings.home_agent.address
     if too_big is None or too_big.outer_source != own:
         return state, []
-    entry = state.cache.get(too_big.inner_destination)
+    entry = _entry_for(state, too_big.inner_destination)
     if entry is None or too_big.outer_destination not in {binding.care_of for binding in entry.bindings.values()}:
         return _drop(state, "packet too big about no binding", None, now)
     return _send_limited(state, too_big.relay(own), now)
+
+
+def _entry_for(state: State, address: IPv6Address) -> CacheEntry | None:
+    """Of the mobile node that has the address, or has it behind it."""
+    behind = (entry for entry in state.cache.values() if any(address in prefix for prefix in entry.network.prefixes))
+    return state.cache.get(address) or next(behind, None)
 
 
 def _note(state: State, too_big: path_mtu.TooBig, now: float) -> tuple[State, list[Command]]:
@@ -342,7 +348,8 @@ def _is_to_be_checked(state: State, home_address: IPv6Address, answer: Answer) -
     """Whether the home address gets its first binding (RFC 6275 section 10.3.1)."""
     before, after = state.cache.get(home_address), answer.cache.get(home_address)
     is_first = not (before is not None and before.bindings) and after is not None and bool(after.bindings)
-    return answer.authentic and is_first and state.home_link is not None
+    is_there = state.home_link is not None and state.owners[home_address].is_on_home_link
+    return answer.authentic and is_first and is_there
 
 
 def _check(state: State, home_address: IPv6Address, packet: Packet, now: float) -> tuple[State, list[Command]]:
@@ -383,7 +390,7 @@ def _hear(state: State, heard: NeighborMessage | RouterAdvertisement, now: float
     if home_link.contradicts(heard, link, state.checks):
         return _end_check(state, heard.target, now, is_duplicate=True)
     if isinstance(heard, NeighborSolicitation) and heard.target in state.defences:
-        return state, [SendNeighbor(home_link.answer(link, heard))]
+        return state, [SendNeighbor(home_link.answer(link, heard, router=_is_router(state, heard.target)))]
     return state, []
 
 
@@ -394,14 +401,19 @@ def _defend(state: State, now: float) -> tuple[State, list[Command]]:
         return state, []
     commands: list[Command] = []
     new = home_link.Defence(home_link.ANNOUNCEMENTS, now)
-    bound = [home_address for home_address, entry in state.cache.items() if entry.bindings]
+    bound = [one for one, entry in state.cache.items() if entry.bindings and state.owners[one].is_on_home_link]
     defences = {home_address: state.defences.get(home_address, new) for home_address in bound}
     for home_address, defence in defences.items():
         if defence.due_at <= now:
             left = defence.left - 1
             defences[home_address] = home_link.Defence(left, now + home_link.BETWEEN_S if left else inf)
-            commands.append(SendNeighbor(home_link.announcement(link, home_address)))
+            router = _is_router(state, home_address)
+            commands.append(SendNeighbor(home_link.announcement(link, home_address, router=router)))
     return (replace(state, defences=defences), commands) if defences != state.defences else (state, [])
+
+
+def _is_router(state: State, home_address: IPv6Address) -> bool:
+    return state.cache[home_address].network.is_router
 
 
 def _notices(before: State, after: State) -> list[Command]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from math import inf
 
 from home_agent.core.flows import Flow
+from home_agent.core.mobile_networks import HOST, MobileNetwork
 
 PLAIN = 0
 """Key of the one binding of a mobile node that uses no binding identifiers; 0 is none (RFC 5648 section 4.3)."""
@@ -51,6 +52,7 @@ class CacheEntry:
     """Of the last update accepted: an NTP timestamp."""
     bindings: Mapping[int, Binding] = field(default_factory=dict)
     flows: Mapping[int, Flow] = field(default_factory=dict)
+    network: MobileNetwork = HOST
     remembered_until_at: float | None = None
     """When to forget an entry without bindings."""
 
@@ -64,6 +66,11 @@ class CacheEntry:
     def bids_of(self, flow: Flow) -> tuple[int, ...]:
         """Those of its bindings that there are."""
         return tuple(bid for bid in flow.bids if bid in self.bindings)
+
+    def limited_to(self, prefixes: tuple[IPv6Network, ...]) -> "CacheEntry":
+        """With those of its prefixes only that are among these."""
+        left = tuple(prefix for prefix in self.network.prefixes if prefix in prefixes)
+        return self if left == self.network.prefixes else replace(self, network=replace(self.network, prefixes=left))
 
     @property
     def active_flows(self) -> list[Flow]:
@@ -83,11 +90,11 @@ Cache = Mapping[IPv6Address, CacheEntry]
 
 def with_bindings(entry: CacheEntry, bindings: Mapping[int, Binding], now: float) -> CacheEntry:
     """The entry with these bindings. One without any is remembered a little while (RFC 6275 section 10.3.2), its flows
-    are not.
+    and prefixes are not.
     """
-    flows = entry.flows if bindings else {}
+    flows, network = (entry.flows, entry.network) if bindings else ({}, HOST)
     until_at = None if bindings else now + MAX_DELETE_BCE_TIMEOUT_S
-    return replace(entry, bindings=bindings, flows=flows, remembered_until_at=until_at)
+    return replace(entry, bindings=bindings, flows=flows, network=network, remembered_until_at=until_at)
 
 
 def shift(entry: CacheEntry, shift_s: float) -> CacheEntry:

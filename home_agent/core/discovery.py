@@ -32,7 +32,8 @@ def others(settings: Settings, heard: HomeAgents) -> dict[IPv6Address, int]:
 
 def answer(settings: Settings, heard: HomeAgents, data: bytes, source: IPv6Address) -> IcmpError | None:
     """To an ICMPv6 message, if it is a request: the most preferred first, and those of equal preference in an order
-    that changes with the request, which has a random identifier. `heard`: of on the home link.
+    that changes with the request, which has a random identifier. `heard`: of on the home link. Who asks for home agents
+    that serve mobile routers gets those, if there are any (RFC 3963 section 7).
     """
     try:
         request = decode(data)
@@ -41,11 +42,22 @@ def answer(settings: Settings, heard: HomeAgents, data: bytes, source: IPv6Addre
     if not isinstance(request, HomeAgentAddressDiscoveryRequest):
         return None
     own = settings.home_agent
-    known = [(own.address, own.preference), *others(settings, heard).items()]
+    everybody = {own.address: own.preference, **others(settings, heard)}
+    for_routers = _for_routers(settings, heard) & everybody.keys() if request.mobile_router else frozenset()
+    known = [one for one in everybody.items() if not for_routers or one[0] in for_routers]
     first = request.identifier % len(known)
     turned = [*known[first:], *known[:first]]
-    reply = HomeAgentAddressDiscoveryReply(request.identifier, mobile_router=False, home_agents=_by_preference(turned))
+    home_agents = _by_preference(turned)
+    reply = HomeAgentAddressDiscoveryReply(request.identifier, mobile_router=bool(for_routers), home_agents=home_agents)
     return IcmpError(own.address, source, encode(reply, own.address, source))
+
+
+def _for_routers(settings: Settings, heard: HomeAgents) -> frozenset[IPv6Address]:
+    """Those that serve mobile routers."""
+    told = {address: one.mobile_routers for one in heard.values() for address in one.addresses}
+    told |= {peer.address: peer.mobile_routers for peer in settings.peer}
+    told[settings.home_agent.address] = settings.serves_mobile_routers
+    return frozenset(address for address, serves in told.items() if serves)
 
 
 def _by_preference(known: Iterable[tuple[IPv6Address, int]]) -> tuple[IPv6Address, ...]:

@@ -28,6 +28,8 @@ class HomeAgent:
     preference: int
     until_at: float
     addresses: Mapping[IPv6Address, float] = field(default_factory=dict)
+    mobile_routers: bool = False
+    """Whether it serves them, too (RFC 3963 section 7.3)."""
 
 
 HomeAgents = Mapping[IPv6Address, HomeAgent]
@@ -46,7 +48,9 @@ def hear(known: HomeAgents, advertisement: RouterAdvertisement, now: float) -> H
     for prefix in advertisement.find(PrefixInformation):
         if prefix.router_address and is_routable(prefix.prefix):
             addresses[prefix.prefix] = ends_at(prefix.valid_lifetime, now)
-    return expire({**others, router: HomeAgent(preference, now + lifetime_s, dict([*addresses.items()][-MOST:]))}, now)
+    mobile_routers = told is not None and told.mobile_router
+    one = HomeAgent(preference, now + lifetime_s, dict([*addresses.items()][-MOST:]), mobile_routers)
+    return expire({**others, router: one}, now)
 
 
 def ends_at(lifetime_s: int, now: float) -> float:

@@ -55,26 +55,26 @@ def question(home_address: IPv6Address) -> NeighborSolicitation:
     return NeighborSolicitation(NOBODY, solicited_node(home_address), home_address)
 
 
-def announcement(link: HomeLink, home_address: IPv6Address) -> NeighborAdvertisement:
-    """To everybody: whatever is known of it, it is here."""
-    return _advertisement(link, home_address, ALL_NODES, override=True)
+def announcement(link: HomeLink, home_address: IPv6Address, *, router: bool) -> NeighborAdvertisement:
+    """To everybody: whatever is known of it, it is here. `router`: its owner is one (RFC 3963 section 6.2)."""
+    return _advertisement(link, home_address, ALL_NODES, override=True, router=router)
 
 
-def answer(link: HomeLink, asked: NeighborSolicitation) -> NeighborAdvertisement:
+def answer(link: HomeLink, asked: NeighborSolicitation, *, router: bool) -> NeighborAdvertisement:
     """To who asks for it, or would like to take it."""
     destination = ALL_NODES if asked.source == NOBODY else asked.source
-    return _advertisement(link, asked.target, destination, override=False)
+    return _advertisement(link, asked.target, destination, override=False, router=router)
 
 
 def _advertisement(
-    link: HomeLink, home_address: IPv6Address, destination: IPv6Address, *, override: bool
+    link: HomeLink, home_address: IPv6Address, destination: IPv6Address, *, override: bool, router: bool
 ) -> NeighborAdvertisement:
     return NeighborAdvertisement(
         link.address,
         destination,
         home_address,
         hardware_address=link.hardware_address,
-        router=False,
+        router=router,
         solicited=not destination.is_multicast,
         override=override,
     )

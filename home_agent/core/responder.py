@@ -13,6 +13,8 @@ from typing import TypeVar
 from home_agent.core.cache import Cache, CacheEntry, is_fresh, with_bindings
 from home_agent.core.change import change
 from home_agent.core.flows import FlowOutcome, change_flows
+from home_agent.core.mobile_networks import HOST
+from home_agent.core.mobile_networks import change as change_network
 from home_agent.core.settings import HomeAgent, Node
 from mip6 import auth
 from mip6.wire.extension import Packet, is_routable
@@ -123,12 +125,18 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     if entry is not None and not is_fresh(message.sequence, entry.sequence):
         return _refuse(cache, update, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, sequence=entry.sequence)
     if not message.flags & BindingUpdateFlag.HOME_REGISTRATION:
+        if message.flags & BindingUpdateFlag.MOBILE_ROUTER:
+            return _refuse(cache, update, Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED)
         if entry is not None and entry.bindings:
             return _refuse(cache, update, Status.REGISTRATION_TYPE_CHANGE_DISALLOWED)
         return Answer(cache, reason="not a home registration")
     if update.refusal is not None and message.lifetime:
         return _refuse(cache, update, update.refusal)
     held = entry.bindings if entry is not None else {}
+    old_network = entry.network if entry is not None and held else None
+    network = change_network(old_network, message, update.node, update.settings)
+    if isinstance(network, Status):
+        return _refuse(_without_router(cache, entry, network, now), update, network)
     outcome = change(held, message, packet_source=update.packet.source, settings=update.settings, now=now)
     if isinstance(outcome, Status):
         return _refuse(cache, update, outcome)
@@ -137,7 +145,9 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
         old = entry.flows if entry is not None else {}
         flows = change_flows(old, message, tuple(outcome.bindings), update.settings.max_flows)
     timestamp = update.stamp.timestamp if update.stamp is not None else 0
-    renewed = CacheEntry(home_address, message.sequence, timestamp, flows=flows.flows)
+    if not outcome.lifetime:
+        network = old_network or HOST
+    renewed = CacheEntry(home_address, message.sequence, timestamp, flows=flows.flows, network=network)
     cache = {**cache, home_address: with_bindings(renewed, outcome.bindings, now)}
     refusals = [status for status in outcome.statuses.values() if status >= Status.UNSPECIFIED]
     reason = f"refused: {Status(refusals[0]).name}" if refusals else None
@@ -146,6 +156,13 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     moved = endpoint is not None
     acknowledgement = _acknowledgement(update, status, statuses, outcome.lifetime, flows.answers, moved=moved)
     return Answer(cache, acknowledgement, reason, endpoint=endpoint)
+
+
+def _without_router(cache: Cache, entry: CacheEntry | None, status: Status, now: float) -> Cache:
+    """A mobile router that was refused as such counts as not bound (RFC 3963 section 5.4): it may be a host next."""
+    if entry is None or status is Status.REGISTRATION_TYPE_CHANGE_DISALLOWED:
+        return cache
+    return {**cache, entry.home_address: with_bindings(entry, {}, now)}
 
 
 def _endpoint(update: _Update) -> IPv6Address | None:
@@ -206,6 +223,8 @@ def _acknowledgement(
         options.append(update.stamp)
     answered = message.sequence if sequence is None else sequence
     flags = BindingAcknowledgementFlag.KEY_MANAGEMENT_MOBILITY if moved else BindingAcknowledgementFlag(0)
+    if BindingUpdateFlag.MOBILE_ROUTER in message.flags and update.settings.mobile_routers:
+        flags |= BindingAcknowledgementFlag.MOBILE_ROUTER
     reply = BindingAcknowledgement(status, flags, answered, lifetime, tuple(options))
     home_address, node = packet.home_address or packet.source, update.node
     if node.key is None or node.spi is None:

@@ -1,10 +1,11 @@
 """What a restarted home agent goes on from, as plain structures."""
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from home_agent.core.cache import Binding, Cache, CacheEntry
 from home_agent.core.flows import Flow
+from home_agent.core.mobile_networks import MobileNetwork
 from mip6.wire.traffic_selectors import UnknownSelector, decode_selector, encode_selector
 
 
@@ -28,6 +29,8 @@ class SavedEntry:
     bindings: tuple[Binding, ...]
     flows: tuple[SavedFlow, ...]
     remembered_until_at: float | None
+    is_router: bool = False
+    prefixes: tuple[IPv6Network, ...] = ()
 
 
 def save(cache: Cache) -> tuple[SavedEntry, ...]:
@@ -43,6 +46,8 @@ def save(cache: Cache) -> tuple[SavedEntry, ...]:
                 for flow in entry.flows.values()
             ),
             entry.remembered_until_at,
+            entry.network.is_router,
+            entry.network.prefixes,
         )
         for entry in cache.values()
     )
@@ -57,6 +62,7 @@ def restore(saved: tuple[SavedEntry, ...]) -> Cache:
             timestamp=one.timestamp,
             bindings={binding.bid: binding for binding in one.bindings},
             flows={flow.fid: _flow(flow) for flow in one.flows},
+            network=MobileNetwork(one.is_router, one.prefixes),
             remembered_until_at=one.remembered_until_at,
         )
         for one in saved

@@ -33,6 +33,8 @@ class HomeAgent:
     bulk_registration: bool = True
     """Take several bindings in one update; off, every care-of address has to come in an update of its own (RFC 5648
     section 10)."""
+    mobile_routers: bool = True
+    """Serve mobile routers, whose [[node]] has `prefixes` (RFC 3963)."""
     timestamp_window_s: Annotated[float, Range(3, 300, "a number of seconds")] = 7.0
     """How far a mobile node's clock may be off before it is told the time (RFC 4285 section 6)."""
 
@@ -71,10 +73,17 @@ class Node:
     name: str
     identity: Identity
     home_address: IPv6Address
+    prefixes: tuple[IPv6Network, ...] = ()
+    """Of the networks behind it, if it is a mobile router (RFC 3963)."""
     spi: Annotated[int, SPI] | None = None
     key: Key | None = None
     manual: StaticPair | None = None
     ikev2: NodeIkev2 | None = None
+
+    @property
+    def is_on_home_link(self) -> bool:
+        """Whether its home address belongs there; not if it is from a network behind it."""
+        return not any(self.home_address in prefix for prefix in self.prefixes)
 
     @property
     def is_ipsec(self) -> bool:
@@ -98,6 +107,8 @@ class Peer:
 
     address: IPv6Address
     preference: Annotated[int, Range(-32768, 32767, "a whole number")] = 0
+    mobile_routers: bool = False
+    """Whether it serves mobile routers, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +128,7 @@ class Settings:
     node: tuple[Node, ...] = ()
     peer: tuple[Peer, ...] = ()
     paths: Paths = Paths()
+
+    @property
+    def serves_mobile_routers(self) -> bool:
+        return self.home_agent.mobile_routers and any(node.prefixes for node in self.node)

@@ -26,6 +26,7 @@ from mip6.wire.messages import (
     Message,
 )
 from mip6.wire.options import BindingIdentifier
+from mip6.wire.registry import Status
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
 from mn_agent.core import (
     bindings,
@@ -36,6 +37,7 @@ from mn_agent.core import (
     home_agents,
     ike,
     movement,
+    mobile_network,
     policy,
     probing,
     registration,
@@ -118,7 +120,12 @@ def start(
     Bindings saved since the last boot count as registered: the first update restates all of them, and if that still
     holds, nothing changes.
     """
-    fresh = Registration(sequence=sequence, clock_offset_s=clock_offset_s, key_mobility=key_mobility)
+    fresh = Registration(
+        sequence=sequence,
+        clock_offset_s=clock_offset_s,
+        key_mobility=key_mobility,
+        network=mobile_network.configured(settings.router),
+    )
     nobody = Correspondents(seed)
     if saved is None:
         return State(settings, fresh, flows, Discovery(sequence), correspondents=nobody)
@@ -382,7 +389,9 @@ def _start_anew(state: State, now: float) -> State:
     """Believe nothing that is known of the home agent and the paths to it, and find out at once."""
     return replace(
         _look(state, now),
-        registration=bindings.start_anew(state.registration, now),
+        registration=replace(
+            bindings.start_anew(state.registration, now), network=mobile_network.configured(state.settings.router)
+        ),
         ike=ike.start_anew(state.ike),
         probing=probing.start_anew(state.probing),
     )
@@ -423,13 +432,14 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
     known, going = state.registration, state.going
     home = home_agents.following(state.settings.home, going.home_agents if going is not None else ())
     why = "does not serve us" if known.refusal is not None else "does not answer"
-    why = "sends us away" if going is not None else why
+    why = going.why if going is not None else why
     text = f"{state.settings.home.agent} {why}: {home.agent} is asked from now on"
     fresh = Registration(
         sequence=known.sequence,
         clock_offset_s=known.clock_offset_s,
         key_mobility=known.key_mobility,
         recent=known.recent,
+        network=known.network,
     )
     changed = replace(
         state,
@@ -606,7 +616,8 @@ def _discover(state: State, now: float) -> tuple[State, list[Command]]:
     if _discovers_at(state) > now:
         return state, []
     care_of = [target.care_of for target in state.targets().values()]
-    asked, question = discovery.ask(state.discovery, state.settings.home, care_of, now)
+    mobile_router = state.registration.network.is_router
+    asked, question = discovery.ask(state.discovery, state.settings.home, care_of, now, mobile_router=mobile_router)
     return replace(state, discovery=asked), [SendIcmp(question)]
 
 
@@ -614,7 +625,8 @@ def _icmp(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
     refused = correspondent_answers.hear_of_problem(state.correspondents, data, now)
     if refused is not None:
         return replace(state, correspondents=correspondents.change(state.correspondents, refused)), []
-    found = discovery.answered(state.discovery, state.settings.home, data, now)
+    mobile_router = state.registration.network.is_router
+    found = discovery.answered(state.discovery, state.settings.home, data, now, mobile_router=mobile_router)
     if found is None:
         return _relay(state, data, now)
     known, home = found
@@ -622,17 +634,22 @@ def _icmp(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
 
 
 def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
-    """A packet of our own was too big inside the tunnel: its sender is this machine, and hears of it from us. If IPsec
-    protects it nobody can tell whose it was, and it is the tunnel that gets smaller.
+    """A packet of our own was too big inside the tunnel: its sender is this machine, or behind it, and hears of it from
+    us. If IPsec protects it nobody can tell whose it was, and it is the tunnel that gets smaller.
     """
     protected = path_mtu.read_too_big(data)
     if protected is not None:
         return _note(state, protected, now), []
     too_big = read_too_big(data)
     home = state.settings.home
-    if too_big is None or (too_big.outer_destination, too_big.inner_source) != (home.agent, home.address):
+    if too_big is None or too_big.outer_destination != home.agent or not _is_ours(state, too_big.inner_source):
         return state, []
     return _send_limited(state, too_big.relay(home.address), now)
+
+
+def _is_ours(state: State, address: IPv6Address) -> bool:
+    """Whether packets from it go through our tunnels."""
+    return address == state.settings.home.address or any(address in one for one in state.settings.router.prefixes)
 
 
 def _note(state: State, too_big: path_mtu.TooBig, now: float) -> State:
@@ -663,7 +680,7 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
             state = replace(state, registration=registered)
             if isinstance(result, Problem):
                 return _ignore(state, result.value, None, now)
-            state = replace(state, ike=replace(state.ike, unheard=0))
+            state = _leave_for_network(replace(state, ike=replace(state.ike, unheard=0)), message, now)
             return replace(state, probing=probing.heard(state.probing, packet.destination, now)), []
         case BindingRefreshRequest(options):
             bids = {option.bid for option in options if isinstance(option, BindingIdentifier)}
@@ -692,6 +709,24 @@ def _go(state: State, packet: Packet, listed: tuple[IPv6Address, ...], now: floa
         return state, []
     going = Going(tuple(one for one in listed if one != own), now + home_agents.GOING_S)
     return replace(state, going=going, registration=bindings.leave(state.registration)), []
+
+
+def _leave_for_network(state: State, answer: BindingAcknowledgement, now: float) -> State:
+    """Leave a home agent that took us for a host though we are a router, for the next one; and one that still holds us
+    as the other of these, to be served anew (RFC 3963 sections 5.3 and 6.2).
+    """
+    registered, home = state.registration, state.settings.home
+    if registered.leaving or not state.settings.router.prefixes:
+        return state
+    going = None
+    if mobile_network.is_ignored(registered.network, answer):
+        refused = mobile_network.refuse(registered.network, home, Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED)
+        registered = replace(registered, network=refused)
+        going = Going((), now + home_agents.GOING_S, "serves no mobile routers")
+    elif answer.status == Status.REGISTRATION_TYPE_CHANGE_DISALLOWED and state.home_agents_tried == 0:
+        registered = replace(registered, refusal=None)
+        going = Going((home.agent,), now + home_agents.GOING_S, "holds us as something else")
+    return state if going is None else replace(state, going=going, registration=bindings.leave(registered))
 
 
 def _hear_correspondent(state: State, packet: Packet, message: Message, now: float) -> tuple[State, list[Command]]:

@@ -10,9 +10,9 @@ from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, lifetime_seconds
 from mip6.wire.options import BindingIdentifier, BindingRefreshAdvice, FlowIdentification, MessageReplayProtection
 from mip6.wire.registry import BindingAcknowledgementFlag, Status
-from mn_agent.core import flow_bindings
+from mn_agent.core import flow_bindings, mobile_network
 from mn_agent.core.bindings import Binding, Endpoint, Purpose, Refusal, Registration, Update, enter
-from mn_agent.core.settings import Settings
+from mn_agent.core.settings import Home, Settings
 
 REFRESH_FRACTION = 0.8
 """Of the lifetime, after which a binding is refreshed: the rest is for retransmissions."""
@@ -59,7 +59,19 @@ def acknowledge(
         return _resynchronise(replace(registration, clock_offset_s=offset_s, timestamp=0)), update
     if secret is not None and timestamps != [update.timestamp]:
         return registration, Problem.TIMESTAMP
+    if update.lifetime and mobile_network.is_refused(registration.network, answer):
+        return enter(_not_as_router(registration, settings.home, answer.status, now), now), update
     return enter(_answer(registration, update, answer, now), now), update
+
+
+def _not_as_router(registration: Registration, home: Home, status: int, now: float) -> Registration:
+    """Nothing is bound any more (RFC 3963 section 5.4): another home agent may serve us, or this one otherwise."""
+    network = mobile_network.refuse(registration.network, home, status)
+    known = replace(registration, network=network, unanswered=(), overwrite=True)
+    known = replace(forget(known, known.entries), flows=flow_bindings.forget(known.flows))
+    if network.mode is registration.network.mode:
+        return replace(known, refusal=Refusal(status, now + DO_NOT_SEND_S))
+    return _resynchronise(known)
 
 
 def _correct_sequence(registration: Registration, accepted: int) -> Registration:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from mip6.wire.messages import lifetime_seconds
 from mn_agent.core import flow_bindings
 from mn_agent.core.flow_bindings import NOTHING, FlowList, Told
+from mn_agent.core.mobile_network import MobileNetwork
 
 LAST_PRIORITY = 127
 """The highest number that BID-PRI can be (RFC 6089 section 4.1)."""
@@ -259,6 +260,8 @@ class Registration:
     endpoint_wanted: int | None = None
     """The binding whose care-of address is to be that of IKEv2."""
     endpoint: Endpoint | None = None
+    network: MobileNetwork = field(default_factory=MobileNetwork)
+    """What is behind this machine, and how home agents are asked to serve it."""
     leaving: bool = False
     refusal: Refusal | None = None
     """The home agent does not want to serve us at all ("do not send", RFC 6275 section 11.1)."""

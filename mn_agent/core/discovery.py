@@ -38,11 +38,13 @@ class Discovery:
     due_at: float = -inf
 
 
-def ask(discovery: Discovery, home: Home, care_of: Sequence[IPv6Address], now: float) -> tuple[Discovery, IcmpError]:
-    """The next request, each time from another care-of address."""
+def ask(
+    discovery: Discovery, home: Home, care_of: Sequence[IPv6Address], now: float, *, mobile_router: bool
+) -> tuple[Discovery, IcmpError]:
+    """The next request, each time from another care-of address. `mobile_router`: for home agents that serve those."""
     tries, identifier = discovery.tries + 1, (discovery.identifier + 1) & 0xFFFF
     source, destination = care_of[discovery.tries % len(care_of)], home_agents_anycast(home.address)
-    data = encode(HomeAgentAddressDiscoveryRequest(identifier, mobile_router=False), source, destination)
+    data = encode(HomeAgentAddressDiscoveryRequest(identifier, mobile_router=mobile_router), source, destination)
     timeout_s = FIRST_TIMEOUT_S * 2 ** (tries - 1)
     asked = Discovery(identifier, tries, now + timeout_s)
     if tries > RETRIES:
@@ -50,8 +52,12 @@ def ask(discovery: Discovery, home: Home, care_of: Sequence[IPv6Address], now: f
     return asked, IcmpError(source, destination, data)
 
 
-def answered(discovery: Discovery, home: Home, data: bytes, now: float) -> tuple[Discovery, Home] | None:
-    """With what an ICMPv6 message says of home agents, in its order; None when it is no answer to the last request."""
+def answered(
+    discovery: Discovery, home: Home, data: bytes, now: float, *, mobile_router: bool
+) -> tuple[Discovery, Home] | None:
+    """With what an ICMPv6 message says of home agents, in its order; None when it is no answer to the last request.
+    `mobile_router`: home agents for hosts are of no use (RFC 3963 section 7.2).
+    """
     try:
         message = decode(data)
     except DecodeError:
@@ -60,7 +66,8 @@ def answered(discovery: Discovery, home: Home, data: bytes, now: float) -> tuple
         return None
     if discovery.due_at == -inf:
         return None
-    told = [one for one in message.home_agents if is_routable(one) and one not in (home.agent, home.address)]
+    listed = message.home_agents if message.mobile_router or not mobile_router else ()
+    told = [one for one in listed if is_routable(one) and one not in (home.agent, home.address)]
     known = dict.fromkeys((*told, *home.alternatives))
     renewed = Discovery(discovery.identifier, 0, now + AGAIN_S)
     return renewed, replace(home, alternatives=tuple(known)[:MOST])

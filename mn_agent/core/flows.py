@@ -64,8 +64,9 @@ def chain_name(place: int) -> str:
 
 def selectors(rule: FlowRule) -> Iterator[Ipv6Selector]:
     """As the home agent sees the packets: the correspondent is the source (RFC 6088 section 3)."""
-    for to, protocol, port, local_port, dscp, spi, label in product(
+    for to, local, protocol, port, local_port, dscp, spi, label in product(
         _each(tuple(map(_addresses, rule.to))),
+        _each(tuple(map(_addresses, rule.local))),
         _each(tuple(map(Span.only, rule.protocol))),
         _each(rule.port),
         _each(rule.local_port),
@@ -75,6 +76,7 @@ def selectors(rule: FlowRule) -> Iterator[Ipv6Selector]:
     ):
         yield Ipv6Selector(
             source=to,
+            destination=local,
             spi=spi,
             flow_label=label,
             source_port=port,

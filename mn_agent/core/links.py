@@ -128,7 +128,7 @@ def _lowest_free(taken: Iterable[int]) -> int:
 
 
 def _is_excluded(interface: Interface, settings: Settings) -> bool:
-    patterns = (f"{DEVICE_NAME}*", *settings.links.exclude)
+    patterns = (f"{DEVICE_NAME}*", *settings.links.exclude, *settings.router.interfaces)
     return any(fnmatchcase(interface.name, pattern) for pattern in patterns)
 
 

@@ -92,6 +92,8 @@ class FlowRule:
     local_port: tuple[Ports, ...] = ()
     to: tuple[IPv6Network, ...] = ()
     """Correspondents."""
+    local: tuple[IPv6Network, ...] = ()
+    """Of this end: hosts behind a mobile router."""
     dscp: tuple[Dscp, ...] = ()
     spi: tuple[Spi, ...] = ()
     flow_label: tuple[Label, ...] = ()

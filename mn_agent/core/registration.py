@@ -51,6 +51,7 @@ from mn_agent.core.bindings import (
     primary,
 )
 from mn_agent.core.flow_bindings import NOTHING, Told
+from mn_agent.core.mobile_network import MobileNetwork
 from mn_agent.core.settings import Settings
 
 # RFC 6275 section 12
@@ -164,7 +165,7 @@ def poll(registration: Registration, settings: Settings, now: float) -> tuple[Re
     # What was tried less often goes first: a link that is dead must not keep the others waiting
     purpose = min(ready, key=lambda purpose: (not isinstance(purpose, _URGENT), _tries(registration, purpose)))
     update = _update(registration, settings, purpose, now)
-    return _sent(registration, settings, update), _packet(settings, update)
+    return _sent(registration, settings, update), _packet(registration.network, settings, update)
 
 
 def _update(registration: Registration, settings: Settings, purpose: Purpose, now: float) -> Update:
@@ -210,7 +211,11 @@ def _told(registration: Registration, settings: Settings, bids: Set[int], *, end
     held = {bid for bid, entry in registration.entries.items() if is_registered_here(registration, entry)}
     there = held - bids if ends else bids if overwrite else held | bids
     secret = settings.authentication
-    others = _IDENTIFIER_OCTETS * len(bids) + (len(secret.identity.encode()) if secret is not None else 0)
+    others = (
+        _IDENTIFIER_OCTETS * len(bids)
+        + registration.network.octets
+        + (len(secret.identity.encode()) if secret is not None else 0)
+    )
     return flow_bindings.tell(registration.flows, there, _FLOW_ROOM - others)
 
 
@@ -289,13 +294,15 @@ def _timestamp(registration: Registration, now: float) -> int:
     return max(auth.ntp_timestamp(int((now + registration.clock_offset_s) * 1e9)), registration.timestamp + 1)
 
 
-def _packet(settings: Settings, update: Update) -> Packet:
-    flags = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION
+def _packet(network: MobileNetwork, settings: Settings, update: Update) -> Packet:
+    flags = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION | network.flags
     if update.overwrite:
         flags |= BindingUpdateFlag.OVERWRITE
     if update.key_mobility:
         flags |= BindingUpdateFlag.KEY_MANAGEMENT_MOBILITY
     options: list[Option] = [_identifier(update, bid) for bid in sorted(update.bindings) if update.identified]
+    # When all bindings end so do the prefixes, which need not be named (RFC 3963 section 5.8)
+    options += network.options if update.lifetime or update.identified else []
     options += update.told.options if update.told else []
     secret, home = settings.authentication, settings.home
     if secret is None:

@@ -5,7 +5,7 @@ from enum import Enum
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import Annotated
 
-from mip6.form import SPI, Identity, Key, Range
+from mip6.form import SPI, Choice, Identity, Key, Range
 from mip6.ike import Certificates
 from mip6.ipsec import Association, StaticPair
 
@@ -135,6 +135,18 @@ class RouteOptimizationSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSettings:
+    """The networks behind this machine, if it is a mobile router (RFC 3963)."""
+
+    prefixes: tuple[IPv6Network, ...] = ()
+    """Theirs, as the home agent has them for us; none: this machine is a host."""
+    interfaces: tuple[str, ...] = ()
+    """Patterns of the interfaces that lead to them. They are no uplinks."""
+    mode: Annotated[str, Choice(("explicit", "implicit"))] = "explicit"
+    """Whether the home agent is told the prefixes, or knows them (RFC 3963 section 5.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
     """Where the agent is reached and where it remembers."""
 
@@ -159,6 +171,7 @@ class Settings:
     links: LinksSettings = LinksSettings()
     link: tuple[LinkSettings, ...] = ()
     route_optimization: RouteOptimizationSettings = RouteOptimizationSettings()
+    router: RouterSettings = RouterSettings()
     paths: Paths = Paths()
 
     @property

@@ -28,10 +28,11 @@ ROUTE_OPTIMIZATION = "route optimization"
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """The home agent sent us away, to one of these; it may confirm until then that we left."""
+    """We leave the home agent for one of these; it may confirm until then that we left."""
 
     home_agents: tuple[IPv6Address, ...]
     until_at: float
+    why: str = "sends us away"
 
 
 @dataclass(frozen=True, slots=True)

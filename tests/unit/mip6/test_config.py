@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from home_agent import config as home_agent_config
+from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.config import ConfigError, line_numbers, load, parse
 from mip6.form import Choice, Key, Range, Spelled
 from mip6.ike import Certificates
@@ -343,6 +344,56 @@ class TestRouteOptimization:
         with pytest.raises(ConfigError, match="what goes directly is not protected; .* payload must be false"):
             self.read(tmp_path, '["2001:db8:cc::1"]', IKEV2)
         assert self.read(tmp_path, '["2001:db8:cc::1"]', f"{IKEV2}payload = false\n")
+
+
+class TestRouter:
+    """The networks behind a mobile router, in either file."""
+
+    def agent(self, tmp_path: Path, router: str) -> AgentSettings:
+        path = tmp_path / "agent.toml"
+        path.write_text(f"{AGENT}\n[router]\n{router}\n")
+        return agent_config.read(path)
+
+    def home_agent(self, tmp_path: Path, prefixes: str) -> HomeAgentSettings:
+        path = tmp_path / "home-agent.toml"
+        path.write_text(f"{HOME_AGENT}\nprefixes = {prefixes}\n")
+        return home_agent_config.read(path)
+
+    def test_good(self, tmp_path: Path) -> None:
+        router = self.agent(tmp_path, 'prefixes = "2001:db8:b05::/56"\ninterfaces = "lan*"').router
+        assert router.prefixes == (IPv6Network("2001:db8:b05::/56"),)
+        assert router.mode == "explicit"
+        (node,) = self.home_agent(tmp_path, '["2001:db8:b05::/56", "2001:db8:f00::/64"]').node
+        assert not node.is_on_home_link
+
+    @pytest.mark.parametrize(
+        ("router", "message"),
+        [
+            ('prefixes = "2001:db8:b05::/56"', "router.interfaces: is missing; a mobile router needs prefixes and"),
+            ('interfaces = "lan*"', "router.prefixes: is missing; a mobile router needs"),
+            ('prefixes = "fe80::/64"\ninterfaces = "lan*"', "router.prefixes = fe80::/64: must be a global or"),
+            ('prefixes = "2001:db8:a::/48"\ninterfaces = "lan*"', "2001:db8:a::/48: a home agent's address is in it"),
+            (
+                'prefixes = ["2001:db8:b05::/56", "2001:db8:b05:1::/64"]\ninterfaces = "lan*"',
+                "router.prefixes = 2001:db8:b05:1::/64: overlaps another one",
+            ),
+            ('mode = "both"', 'router.mode = "both": must be one of explicit, implicit'),
+        ],
+    )
+    def test_what_cannot_be(self, tmp_path: Path, router: str, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            self.agent(tmp_path, router)
+
+    @pytest.mark.parametrize(
+        ("prefixes", "message"),
+        [
+            ('["2001:db8:a::/64"]', "node.1..prefixes = 2001:db8:a::/64: the home agent's own address is in it"),
+            ('["2001:db8:b05::/56", "2001:db8:b05::/64"]', "= 2001:db8:b05::/64: overlaps another of its own"),
+        ],
+    )
+    def test_what_cannot_be_at_the_home_agent(self, tmp_path: Path, prefixes: str, message: str) -> None:
+        with pytest.raises(ConfigError, match=message):
+            self.home_agent(tmp_path, prefixes)
 
 
 class TestHomeAgent:

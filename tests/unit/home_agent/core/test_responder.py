@@ -318,11 +318,12 @@ def test_options_that_mean_nothing_to_us_are_skipped() -> None:
     assert statuses(answer) == (0, {1: 0})
 
 
-def test_the_mobile_router_flag_is_not_granted() -> None:
-    bench = Bench()
+@pytest.mark.req("NEMO-05")
+def test_a_home_agent_that_serves_no_routers_says_so_and_does_not_grant_the_flag() -> None:
+    bench = Bench(mobile_routers=False)
     answer = bench.update(bid(1, LTE), flags=A | H | R, source=LTE)
     assert answer is not None
-    assert answer.flags == 0
+    assert (answer.status, answer.flags) == (Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, 0)
 
 
 @pytest.mark.req("HA-12")
