@@ -3,10 +3,11 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
 
-from mn_lab.layout import HOME_ADDRESS, HOME_AGENT_ADDRESS, HOME_PREFIX, MOBILE_SIDE, Layout, Link
+from mn_lab.layout import HOME_ADDRESS, HOME_AGENT_ADDRESS, HOME_PREFIX, INSIDE, MOBILE_NETWORK, Layout
 from mn_lab.security import IDENTITY, Security
 
 Table = Mapping[str, Any]
@@ -14,18 +15,21 @@ Table = Mapping[str, Any]
 
 def agent(layout: Layout, directory: Path, security: Security, extra: str = "") -> str:
     """The agent's, with `extra` (TOML) laid over it."""
-    base = {
+    base: dict[str, Any] = {
         "home": {"address": str(HOME_ADDRESS), "agent": str(HOME_AGENT_ADDRESS)},
         **security.of_agent,
         "paths": {"socket": str(directory / "agent.sock"), "state": str(directory / "agent.json")},
         "link": [{"interface": link.interface, "name": link.name, "kind": link.kind} for link in layout.links],
     }
+    if layout.router:
+        base["router"] = {"prefixes": [str(MOBILE_NETWORK)], "interfaces": [INSIDE]}
     return write(merge(base, tomllib.loads(extra)))
 
 
-def home_agent(directory: Path, security: Security, extra: str = "") -> str:
+def home_agent(layout: Layout, directory: Path, security: Security, extra: str = "") -> str:
     """The home agent's, likewise."""
-    node = {"name": "mn", "identity": IDENTITY, "home_address": str(HOME_ADDRESS), **security.of_node}
+    prefixes = {"prefixes": [str(MOBILE_NETWORK)]} if layout.router else {}
+    node = {"name": "mn", "identity": IDENTITY, "home_address": str(HOME_ADDRESS), **prefixes, **security.of_node}
     base = {
         "home_agent": {"address": str(HOME_AGENT_ADDRESS), "prefixes": [str(HOME_PREFIX)]},
         **security.of_home_agent,
@@ -35,15 +39,16 @@ def home_agent(directory: Path, security: Security, extra: str = "") -> str:
     return write(merge(base, tomllib.loads(extra)))
 
 
-def router_advertisements(link: Link) -> str:
-    """radvd's, for an access router."""
+def router_advertisements(interface: str, prefix: IPv6Network, mtu: int | None = None) -> str:
+    """radvd's, for one interface."""
+    link_mtu = f"\n  AdvLinkMTU {mtu};" if mtu is not None else ""
     return f"""\
-interface {MOBILE_SIDE} {{
+interface {interface} {{
   AdvSendAdvert on;
   MinRtrAdvInterval 10;
   MaxRtrAdvInterval 30;
-  AdvDefaultLifetime 1800;
-  prefix {link.prefix} {{ }};
+  AdvDefaultLifetime 1800;{link_mtu}
+  prefix {prefix} {{ }};
 }};
 """
 

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple
+from ipaddress import IPv6Network
 from pathlib import Path
+from time import monotonic, sleep
 from typing import IO, Any, Self
 
 from mn_lab import configuration, network, place, processes, strongswan
@@ -24,9 +26,13 @@ from mn_lab.layout import (
     HOME_ADDRESS,
     HOME_AGENT,
     HOME_AGENT_ADDRESS,
+    HOSTS,
+    INSIDE,
+    MOBILE_NETWORK,
     MOBILE_NODE,
     MOBILE_SIDE,
     command_line,
+    host_address,
     plan,
 )
 from mn_lab.network import LinkAction
@@ -37,6 +43,10 @@ from mn_lab.traffic import RATE, End, Traffic
 SCHEMA = 1
 START_S = 30.0
 """How long to wait for something to start before it counts as failed."""
+
+INSIDE_MTU = 1460
+"""What fits through the tunnels of a mobile router, of the hosts behind it."""
+_LOOK_S = 0.05
 
 _TOOLS = ("ip", "nft", "radvd", "sysctl")
 _STATE = "lab.json"
@@ -53,13 +63,15 @@ class Lab:
         *,
         prefix: str = DEFAULT_PREFIX,
         security: str = "auth-option",
+        router: bool = False,
         agent_toml: str = "",
         home_agent_toml: str = "",
     ) -> None:
-        """`security`: one of mn_lab.security.MODES. `agent_toml`, `home_agent_toml`: laid over the configuration files.
-        Raises LayoutError when there can be no such lab.
+        """`security`: one of mn_lab.security.MODES. `router`: the mobile node is a mobile router, with two hosts behind
+        it. `agent_toml`, `home_agent_toml`: laid over the configuration files. Raises LayoutError when there can be no
+        such lab.
         """
-        self.layout = plan(links, prefix)
+        self.layout = plan(links, prefix, router=router)
         self.directory = place.directory(prefix)
         self.agent = Control(self.directory / f"{_AGENT}.sock")
         self.home_agent = Control(self.directory / f"{_HOME_AGENT}.sock")
@@ -74,7 +86,7 @@ class Lab:
         state = _read_state(place.directory(prefix))
         if state is None:
             raise LabError(f"no lab is up: start one by '{command_line(prefix, 'up')}'")
-        lab = cls(state["links"], prefix=prefix)
+        lab = cls(state["links"], prefix=prefix, router=state["router"])
         lab.processes = {name: Process(*numbers) for name, numbers in state["processes"].items()}
         return lab
 
@@ -88,6 +100,7 @@ class Lab:
         try:
             self.start()
             self.wait_registered(timeout_s)
+            self.wait_hosts(timeout_s)
         except BaseException:
             self.down()
             raise
@@ -107,7 +120,9 @@ class Lab:
     def start(self) -> None:
         """Start everything that runs; does not wait for it."""
         for link in self.layout.links:
-            self._start_router(link.name)
+            self._start_radvd(link.name, MOBILE_SIDE, link.prefix)
+        if self.layout.router:
+            self._start_radvd(MOBILE_NODE, INSIDE, MOBILE_NETWORK, INSIDE_MTU)
         if self._security.has_ike:
             for node in (MOBILE_NODE, HOME_AGENT):
                 self.start_charon(node)
@@ -129,7 +144,9 @@ class Lab:
         security, toml = self._security, self._toml
         files = {
             self.configuration[_AGENT]: configuration.agent(self.layout, self.directory, security, toml[_AGENT]),
-            self.configuration[_HOME_AGENT]: configuration.home_agent(self.directory, security, toml[_HOME_AGENT]),
+            self.configuration[_HOME_AGENT]: configuration.home_agent(
+                self.layout, self.directory, security, toml[_HOME_AGENT]
+            ),
         }
         if security.has_ike:
             for node in (MOBILE_NODE, HOME_AGENT):
@@ -171,9 +188,13 @@ class Lab:
         return done.stdout or ""
 
     def traffic(self, rate: int = RATE) -> Traffic:
-        """Traffic between the home address and the correspondent, for the length of a `with` block."""
+        """Traffic between the home address, or a host behind the mobile router, and the correspondent, for the length
+        of a `with` block.
+        """
+        host = HOSTS[0]
+        mobile = End(self.command(MOBILE_NODE), str(HOME_ADDRESS))
         return Traffic(
-            End(self.command(MOBILE_NODE), str(HOME_ADDRESS)),
+            End(self.command(host), str(host_address(host))) if self.layout.router else mobile,
             End(self.command(CORRESPONDENT), str(CORRESPONDENT_ADDRESS)),
             rate,
         )
@@ -211,11 +232,11 @@ class Lab:
         """The same for the home agent."""
         self._kill(_HOME_AGENT, number)
 
-    def _start_router(self, link: str) -> None:
-        file = self.directory / f"radvd-{link}.conf"
-        file.write_text(configuration.router_advertisements(self.layout.link(link)))
-        pid_file = str(self.directory / f"radvd-{link}.pid")
-        self._start(link, f"radvd-{link}", "radvd", "-n", "-m", "stderr", "-C", str(file), "-p", pid_file)
+    def _start_radvd(self, node: str, interface: str, prefix: IPv6Network, mtu: int | None = None) -> None:
+        file = self.directory / f"radvd-{node}.conf"
+        file.write_text(configuration.router_advertisements(interface, prefix, mtu))
+        pid_file = str(self.directory / f"radvd-{node}.pid")
+        self._start(node, f"radvd-{node}", "radvd", "-n", "-m", "stderr", "-C", str(file), "-p", pid_file)
 
     def _start(self, node: str, name: str, *command: str) -> None:
         self.processes[name] = processes.start(self.command(node, *command), self._log(name))
@@ -251,6 +272,15 @@ class Lab:
             return self.agent.wait_until(condition, what, timeout_s=timeout_s, check=self._check_agent)
         except LabError as error:
             raise LabError("\n".join([str(error), *self._last_words()])) from None
+
+    def wait_hosts(self, timeout_s: float = START_S) -> None:
+        """Wait until the hosts behind the mobile router have addresses and a default route. Raises LabError."""
+        give_up_at = monotonic() + timeout_s
+        for host in HOSTS if self.layout.router else ():
+            while not self.run(host, "ip", "-6", "route", "show", "default"):
+                if monotonic() > give_up_at:
+                    raise LabError("\n".join([f"{host} gets no address", *self._last_words()]))
+                sleep(_LOOK_S)
 
     def wait_registered(self, timeout_s: float = START_S) -> Status:
         """Wait until every link is registered."""
@@ -294,6 +324,7 @@ class Lab:
                 "correspondent": str(CORRESPONDENT_ADDRESS),
                 "care_of": {name: link["care_of_address"] for name, link in links.items()},
                 "routers": {link.name: str(link.router) for link in self.layout.links},
+                "hosts": {host: str(host_address(host)) for host in HOSTS if self.layout.router},
             },
             "interfaces": {
                 link.name: {
@@ -309,7 +340,12 @@ class Lab:
 
     def _save(self) -> None:
         running = {name: astuple(process) for name, process in self.processes.items()}
-        state = {"schema": SCHEMA, "links": [link.name for link in self.layout.links], "processes": running}
+        state = {
+            "schema": SCHEMA,
+            "links": [link.name for link in self.layout.links],
+            "router": self.layout.router,
+            "processes": running,
+        }
         new = self.directory / f"{_STATE}.new"
         new.write_text(json.dumps(state))
         new.replace(self.directory / _STATE)
@@ -321,7 +357,7 @@ def take_down(prefix: str = DEFAULT_PREFIX, links: Sequence[str] = DEFAULT_LINKS
     """
     directory = place.directory(prefix)
     state = _read_state(directory)
-    layout = plan(state["links"] if state else links, prefix)
+    layout = plan(state["links"] if state else links, prefix, router=True)
     there = network.existing(layout.namespaces.values())
     network.remove(there)
     place.empty_directory(directory)

@@ -8,6 +8,12 @@
 The mobile node gets its addresses and default routes from router advertisements; everything else is static. The home
 prefix is nowhere on a link: the core router m6-net hands it to the home agent. All addresses are for documentation
 (RFC 3849).
+
+With `router` the mobile node is a mobile router: behind its interface lan0 is a network with two hosts, which get
+addresses and default route from it.
+
+    m6-host1  eth0 ---+
+    m6-host2  eth0 ---+--- m6-lan ---- lan0  m6-mn
 """
 
 import re
@@ -19,15 +25,20 @@ DEFAULT_PREFIX = "m6-"
 DEFAULT_LINKS = ("ethernet", "wifi", "lte")
 
 MOBILE_NODE, CORE, HOME_AGENT, CORRESPONDENT = "mn", "net", "ha", "cn"
-_FIXED_NODES = (MOBILE_NODE, CORE, HOME_AGENT, CORRESPONDENT)
+LAN, HOSTS = "lan", ("host1", "host2")
+"""Of a mobile router: the switch of its network, and who is in it."""
+_FIXED_NODES = (MOBILE_NODE, CORE, HOME_AGENT, CORRESPONDENT, LAN, *HOSTS)
 
 HOME_ADDRESS = IPv6Address("2001:db8:f00::10")
 HOME_PREFIX = IPv6Network("2001:db8:f00::/64")
+MOBILE_NETWORK = IPv6Network("2001:db8:f00:1::/64")
+ROUTER_ADDRESS = MOBILE_NETWORK[1]
 HOME_AGENT_ADDRESS = IPv6Address("2001:db8:aa::1")
 CORRESPONDENT_ADDRESS = IPv6Address("2001:db8:cc::1")
 
-MOBILE_SIDE, UPLINK, HOST_INTERFACE = "mobile", "uplink", "eth0"
-"""Interfaces of an access router towards the mobile node and towards the core, and of the hosts."""
+MOBILE_SIDE, UPLINK, HOST_INTERFACE, INSIDE = "mobile", "uplink", "eth0", "lan0"
+"""Interfaces of an access router towards the mobile node and towards the core, of the hosts, and of a mobile router
+inwards."""
 
 _INTERFACE_BASES = {"ethernet": "eth", "wifi": "wlan", "lte": "wwan"}
 _LINK_NAME = re.compile(r"([a-z]+)([0-9]*)")
@@ -79,10 +90,13 @@ class Layout:
 
     links: tuple[Link, ...]
     prefix: str = DEFAULT_PREFIX
+    router: bool = False
+    """Whether the mobile node is a mobile router."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        return (MOBILE_NODE, CORE, *(link.name for link in self.links), HOME_AGENT, CORRESPONDENT)
+        behind = (LAN, *HOSTS) if self.router else ()
+        return (MOBILE_NODE, CORE, *(link.name for link in self.links), HOME_AGENT, CORRESPONDENT, *behind)
 
     @property
     def namespaces(self) -> Mapping[str, str]:
@@ -104,19 +118,29 @@ class Layout:
         raise NoSuchThingError(f"no node is called {node}; there are: {', '.join(self.nodes)}")
 
 
+def host_hardware_address(host: str) -> str:
+    """Of a host behind a mobile router."""
+    return f"02:6d:36:00:01:{HOSTS.index(host) + 1:02x}"
+
+
+def host_address(host: str) -> IPv6Address:
+    """The one that it makes of that (RFC 4291 appendix A)."""
+    return MOBILE_NETWORK[0x006D_36FF_FE00_0101 + HOSTS.index(host)]
+
+
 def command_line(prefix: str, command: str) -> str:
     """What to type to do something with a lab."""
     option = "" if prefix == DEFAULT_PREFIX else f"--prefix {prefix} "
     return f"monami6 lab {option}{command}"
 
 
-def plan(links: Sequence[str] = DEFAULT_LINKS, prefix: str = DEFAULT_PREFIX) -> Layout:
+def plan(links: Sequence[str] = DEFAULT_LINKS, prefix: str = DEFAULT_PREFIX, *, router: bool = False) -> Layout:
     """The lab with these links. Raises LayoutError when their names can't be."""
     if not re.fullmatch(r"m6-([a-z0-9]+-)?", prefix):
         raise LayoutError(f'prefix "{prefix}": must look like "m6-" or "m6-test-"')
     if not 0 < len(links) <= _MOST_LINKS:
         raise LayoutError(f"a lab has 1 to {_MOST_LINKS} links, not {len(links)}")
-    layout = Layout(tuple(_link(name, number) for number, name in enumerate(links, 1)), prefix)
+    layout = Layout(tuple(_link(name, number) for number, name in enumerate(links, 1)), prefix, router)
     interfaces = [link.interface for link in layout.links]
     for link in layout.links:
         if interfaces.count(link.interface) > 1:

@@ -15,10 +15,16 @@ from mn_lab.layout import (
     HOME_AGENT_ADDRESS,
     HOME_PREFIX,
     HOST_INTERFACE,
+    HOSTS,
+    INSIDE,
+    LAN,
+    MOBILE_NETWORK,
     MOBILE_NODE,
     MOBILE_SIDE,
+    ROUTER_ADDRESS,
     UPLINK,
     Layout,
+    host_hardware_address,
 )
 
 NAMED_NAMESPACES = Path("/run/netns")
@@ -51,9 +57,12 @@ def create(layout: Layout) -> None:
     """Raises LabError, and may leave things half done, when one of the namespaces exists or the kernel refuses."""
     spaces = layout.namespaces
     run_all([ip_batch(f"netns add {namespace}" for namespace in spaces.values())])
-    run_all([(in_namespace(spaces[node], "sysctl", "-qw", *_settings(node)), "") for node in layout.nodes])
+    settings = {node: _settings(layout, node) for node in layout.nodes}
+    run_all([(in_namespace(spaces[node], "sysctl", "-qw", *settings[node]), "") for node in layout.nodes])
     run_all([ip_batch(_cables(layout))])
     run_all([ip_batch(_configuration(layout, node), spaces[node]) for node in layout.nodes])
+    if layout.router:
+        run(in_namespace(spaces[MOBILE_NODE], "sysctl", "-qw", f"net.ipv6.conf.{INSIDE}.forwarding=1"))
 
 
 def in_namespace(namespace: str, *command: str) -> list[str]:
@@ -61,10 +70,12 @@ def in_namespace(namespace: str, *command: str) -> list[str]:
     return ["ip", "netns", "exec", namespace, *command]
 
 
-def _settings(node: str) -> tuple[str, ...]:
+def _settings(layout: Layout, node: str) -> tuple[str, ...]:
     if node == MOBILE_NODE:
-        return ("net.ipv6.conf.default.use_tempaddr=0",)
-    return _STATIC if node == CORRESPONDENT else (*_STATIC, _FORWARDING)
+        # A mobile router forwards, and yet is a host on its uplinks (RFC 3963 section 5.6)
+        router = (_FORWARDING, "net.ipv6.conf.default.forwarding=0") if layout.router else ()
+        return ("net.ipv6.conf.default.use_tempaddr=0", *router)
+    return _STATIC if node in (CORRESPONDENT, LAN, *HOSTS) else (*_STATIC, _FORWARDING)
 
 
 def _cables(layout: Layout) -> Iterator[str]:
@@ -74,6 +85,9 @@ def _cables(layout: Layout) -> Iterator[str]:
     ends = [((link.name, MOBILE_SIDE), (MOBILE_NODE, link.interface)) for link in layout.links]
     ends += [((link.name, UPLINK), (CORE, _towards(link.name))) for link in layout.links]
     ends += [((host, HOST_INTERFACE), (CORE, _towards(host))) for host in _HOSTS]
+    if layout.router:
+        ends += [((LAN, _towards(MOBILE_NODE)), (MOBILE_NODE, INSIDE))]
+        ends += [((LAN, _towards(host)), (host, HOST_INTERFACE)) for host in HOSTS]
     for number, ((node, name), (peer, peer_name)) in enumerate(ends):
         index = _FIRST_INDEX + 2 * number
         yield (
@@ -95,14 +109,24 @@ def _configuration(layout: Layout, node: str) -> Iterator[str]:
         yield f"link set {interface} up"
     for destination, gateway in _routes(layout, node):
         yield f"route add {destination} via {gateway}"
+    if node == LAN:
+        yield "link add switch type bridge"
+        yield "link set switch up"
+        for there in (MOBILE_NODE, *HOSTS):
+            yield f"link set {_towards(there)} master switch up"
+    if node in HOSTS:
+        yield f"link set {HOST_INTERFACE} address {host_hardware_address(node)} up"
     if node == MOBILE_NODE:
+        if layout.router:
+            yield f"address add {ROUTER_ADDRESS}/64 dev {INSIDE} nodad"
+            yield f"link set {INSIDE} up"
         for link in layout.links:
             yield f"link set {link.interface} address {link.hardware_address} up"
 
 
 def _ports(layout: Layout, node: str) -> list[tuple[str, IPv6Address]]:
     """Interfaces with static addresses. At every cable to the core, the core has the next higher address."""
-    if node == MOBILE_NODE:
+    if node in (MOBILE_NODE, LAN, *HOSTS):
         return []
     if node == CORE:
         ports = [(_towards(link.name), link.uplink + 1) for link in layout.links]
@@ -114,10 +138,11 @@ def _ports(layout: Layout, node: str) -> list[tuple[str, IPv6Address]]:
 
 
 def _routes(layout: Layout, node: str) -> list[tuple[IPv6Network, IPv6Address]]:
-    if node == MOBILE_NODE:
+    if node in (MOBILE_NODE, LAN, *HOSTS):
         return []
     if node == CORE:
-        return [(HOME_PREFIX, HOME_AGENT_ADDRESS)] + [(link.prefix, link.uplink) for link in layout.links]
+        home = [HOME_PREFIX, MOBILE_NETWORK] if layout.router else [HOME_PREFIX]
+        return [(one, HOME_AGENT_ADDRESS) for one in home] + [(link.prefix, link.uplink) for link in layout.links]
     return [(_ANYWHERE, (_HOSTS[node] if node in _HOSTS else layout.link(node).uplink) + 1)]
 
 

@@ -71,9 +71,10 @@ def _running(context: click.Context) -> "Lab":
 
 @lab.command()
 @click.option("--links", default="ethernet,wifi,lte", show_default=True, help="Their names, with commas between them.")
+@click.option("--router", is_flag=True, help="The mobile node is a mobile router, with two hosts behind it.")
 @click.option("--json", "as_json", is_flag=True, help="Print names, addresses and paths as one JSON object.")
 @click.pass_context
-def up(context: click.Context, links: str, *, as_json: bool) -> None:
+def up(context: click.Context, links: str, *, router: bool, as_json: bool) -> None:
     """Start a lab, and wait until all links are registered.
 
     Links called ethernet, wifi and lte, also with a number behind (lte2), are of that kind; any other name is an
@@ -82,7 +83,7 @@ def up(context: click.Context, links: str, *, as_json: bool) -> None:
     from mn_lab import rootless
     from mn_lab.lab import Lab
 
-    started = Lab(links.split(","), prefix=_prefix(context))
+    started = Lab(links.split(","), prefix=_prefix(context), router=router)
     if not _privileged():
         context.exit(rootless.run_in_new(_prefix(context), keep=True))
     started.up()
@@ -95,11 +96,18 @@ def _summary(description: dict[str, Any], prefix: str) -> str:
 
     addresses, interfaces = description["addresses"], description["interfaces"]
     links = [f"  {name:12} {one['mobile_node']:12} {addresses['care_of'][name]}" for name, one in interfaces.items()]
-    examples = [f"exec mn -- ping {addresses['correspondent']}", f"link {next(iter(interfaces))} down", "down"]
+    hosts = [f"  {name:12} {address}" for name, address in addresses["hosts"].items()]
+    behind = ["Behind the mobile router:", *hosts] if hosts else []
+    examples = [
+        f"exec {next(iter(addresses['hosts']), 'mn')} -- ping {addresses['correspondent']}",
+        f"link {next(iter(interfaces))} down",
+        "down",
+    ]
     return "\n".join(
         [
             f"The lab is up ({description['privileges']}), and all links are registered:",
             *links,
+            *behind,
             f"Home address {addresses['home']}, correspondent {addresses['correspondent']}.",
             "",
             "Look at it, and break it:",
@@ -126,7 +134,9 @@ def down(context: click.Context) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def exec_(context: click.Context, node: str, command: tuple[str, ...]) -> None:
-    """Run COMMAND on NODE: mn, net, ha, cn, or the access router of a link, which has the link's name."""
+    """Run COMMAND on NODE: mn, net, ha, cn, or the access router of a link, which has the link's name; and behind a
+    mobile router host1, host2.
+    """
     if command[0] == "--":
         command = command[1:]
     argv = _running(context).command(node, *command)
@@ -153,9 +163,10 @@ def link(context: click.Context, name: str, action: str) -> None:
 
 @lab.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--router", is_flag=True, help="With the traffic of a host behind a mobile router.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg", help="Draw a timeline.")
 @click.pass_context
-def demo(context: click.Context, plot: Path | None, *, as_json: bool) -> None:
+def demo(context: click.Context, plot: Path | None, *, router: bool, as_json: bool) -> None:
     """Start a lab, switch and break its links under traffic, and count what is lost."""
     from mn_lab import demo as demonstration
     from mn_lab import rootless
@@ -165,7 +176,7 @@ def demo(context: click.Context, plot: Path | None, *, as_json: bool) -> None:
     if not _privileged():
         context.exit(rootless.run_in_new(prefix, keep=False))
     tell = partial(click.echo, err=True)
-    with Lab(prefix=prefix) as started:
+    with Lab(prefix=prefix, router=router) as started:
         description = started.describe()
         tell(f"The lab is up ({description['privileges']}).")
         if not as_json:

@@ -1,7 +1,8 @@
 """What the home agent wants in the kernel (docs/architecture.md, "The data plane").
 
 One table has a route into the tunnel for every registered home address, and none for the others: the home prefix is
-unreachable there. nftables keeps the pairs of care-of and home address that may come through a tunnel.
+unreachable there. Prefixes behind mobile routers have routes like home addresses. nftables keeps the pairs of care-of
+and home address that may come through a tunnel.
 
 A flow that is bound to certain care-of addresses gets a mark, which has one bit for each slot that one of them has. A
 bit leads into the table of its slot, where the home address has a route to just that care-of address. The lowest bit
@@ -14,10 +15,11 @@ keys and a care-of address of the same mobile node.
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 
+from home_agent.core import network_rules
 from home_agent.core.cache import PLAIN, Binding, CacheEntry
-from home_agent.core.settings import SLOTS, Settings
+from home_agent.core.settings import SLOTS, Node, Settings
 from home_agent.core.state import State, Uplink
 from mip6 import ipsec, path_mtu, tunnels
 from mip6.classifier import Flow, Lookup, layers, lookup
@@ -102,7 +104,7 @@ def wanted_kernel(state: State) -> Kernel:
     routes = [
         decapsulation_route(DECAPSULATION_TABLE, DELIVER, LOCAL_TABLE),
         decapsulation_route(DECAPSULATION_TABLE, FORWARD, None),
-        *_nowhere(state.settings),
+        *_nowhere(state.settings, bound),
     ]
     if state.uplink is not None:
         for place, entry in bound.items():
@@ -120,10 +122,12 @@ def wanted_kernel(state: State) -> Kernel:
     )
 
 
-def _nowhere(settings: Settings) -> list[Route]:
+def _nowhere(settings: Settings, bound: Mapping[int, CacheEntry]) -> list[Route]:
     """Without a home link whoever is not bound is unreachable; there he may be at home."""
+    served = {prefix for entry in bound.values() for prefix in entry.network.prefixes}
+    away = [prefix for node in settings.node for prefix in node.prefixes if prefix not in served]
     own = settings.home_agent
-    return [Route(HOME_TABLE, prefix) for prefix in own.prefixes if own.home_link is None]
+    return [Route(HOME_TABLE, prefix) for prefix in (*own.prefixes, *away) if own.home_link is None]
 
 
 Protected = Mapping[int, Mapping[int, IPv6Address]]
@@ -208,6 +212,7 @@ def _named_by_flows(entry: CacheEntry) -> list[Binding]:
 
 def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) -> Iterator[Route]:
     home_address, mtu = host(entry.home_address), tunnel_route_mtu(uplink.mtu)
+    destinations = home_address, *entry.network.prefixes
     node = state.settings.node[place]
 
     def to_device(table: int, destination: IPv6Network, number: int, care_of: IPv6Address) -> Route:
@@ -219,11 +224,11 @@ def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) 
             return to_device(table, destination, _number(state, binding, entry), binding.care_of)
         return Route(table, destination, uplink.index, mtu=mtu, tunnel=Encapsulate(binding.care_of))
 
-    yield route(HOME_TABLE, home_address, entry.preferred)
+    yield from (route(HOME_TABLE, destination, entry.preferred) for destination in destinations)
     if node.ikev2 is not None:
         yield to_device(RETURN_ROUTABILITY_TABLE, home_address, RETURN_ROUTABILITY, entry.preferred.care_of)
     for binding in _named_by_flows(entry):
-        yield route(SLOT_TABLES + binding.slot, home_address, binding)
+        yield from (route(SLOT_TABLES + binding.slot, destination, binding) for destination in destinations)
         yield route(COPY_TABLE, host(_copy_address(place, binding.slot)), binding)
 
 
@@ -237,7 +242,10 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected) 
     for place, entry in bound.items():
         care_of = [binding.care_of for binding in entry.bindings.values()]
         pairs[settings.node[place].protects_payload].update(_pair(one, entry.home_address) for one in care_of)
+    lengths = network_rules.lengths(settings.node)
     nodes: dict[Element, Element] = {}
+    networks: dict[Element, Element] = {}
+    network_copies: dict[int, dict[Element, Element]] = {slot: {} for slot in range(1, SLOTS)}
     copies: dict[int, dict[Element, Element]] = {slot: {} for slot in range(1, SLOTS)}
     elements: dict[str, Elements] = {
         "binding": frozenset(pairs[False]),
@@ -247,9 +255,15 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected) 
         "node": nodes,
         **{f"copy_{slot}": copy for slot, copy in copies.items()},
     }
+    if lengths:
+        behind = (_behind(settings.node[place], entry) for place, entry in bound.items())
+        elements |= network_rules.pairs(lengths, behind)
+        elements[network_rules.NETWORK] = networks
+        elements |= {network_rules.copies(slot): copy for slot, copy in network_copies.items()}
     home_agent = settings.home_agent
     has_ipsec = any(node.is_ipsec for node in settings.node)
-    static = _static(home_agent.address, home_agent.prefixes, has_ipsec=has_ipsec)
+    homes = *home_agent.prefixes, *(prefix for node in settings.node for prefix in node.prefixes)
+    static = _static(home_agent.address, homes, lengths, has_ipsec=has_ipsec)
     sets, chains, counters = dict(static.sets), dict(static.chains), set(static.counters)
     for place, entry in bound.items():
         flows = tuple(
@@ -261,6 +275,7 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected) 
             continue
         found = _lookup(flows, f"n{place}")
         nodes[entry.home_address] = f"jump n{place}"
+        networks |= dict.fromkeys(map(str, entry.network.prefixes), f"jump n{place}")
         sets |= found.sets
         elements |= found.elements
         chains[f"n{place}"] = Chain(found.to_mobile_node)
@@ -271,7 +286,14 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected) 
         for binding in _named_by_flows(entry):
             if binding.slot:
                 copies[binding.slot][entry.home_address] = _copy_address(place, binding.slot)
+                for prefix in entry.network.prefixes:
+                    network_copies[binding.slot][str(prefix)] = _copy_address(place, binding.slot)
     return Table(TABLE_NAME, sets, elements, frozenset(counters), chains)
+
+
+def _behind(node: Node, entry: CacheEntry) -> network_rules.Bound:
+    care_of = tuple(binding.care_of for binding in entry.bindings.values())
+    return network_rules.Bound(entry.network.prefixes, care_of, node.protects_payload)
 
 
 def _protected_elements(state: State, bound: Mapping[int, CacheEntry], protected: Protected) -> dict[str, Elements]:
@@ -313,7 +335,7 @@ def _lookup(flows: tuple[Flow, ...], prefix: str) -> Lookup:
 
 
 @lru_cache(1)
-def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: bool) -> Table:
+def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[int, ...], *, has_ipsec: bool) -> Table:
     """What is there whoever is bound.
 
     reassemble: a mobile node's own packet that is too big for the tunnel comes in fragments (RFC 2473 section 7.1).
@@ -323,7 +345,8 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
     (mip6.wire.extension); one that IPsec protects comes by here a second time without ESP, and stays as it is. ESP
     in tunnel mode is taken with keys of a mobile node from a care-of address of the same (RFC 5648 section 9.3.2). Of
     tunnelled packets only those pass whose outer source is a registered care-of address of
-    the node that has the inner source as home address (RFC 6275 section 10.4.5, RFC 5648 section 6.5).
+    the node that has the inner source as home address (RFC 6275 section 10.4.5, RFC 5648 section 6.5), or behind it
+    (RFC 3963 section 9).
     classify: which flow a packet belongs to. A fragment that is not the first goes where the first went (RFC 6089
     section 5.3.6): it says nothing of ports itself.
     output: the same for what is sent here, but for mobility messages, which are in no tunnel. What comes out of a
@@ -337,7 +360,11 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
         for s in slots[1:]
     ]
     plain = "meta ipsec missing " if has_ipsec else ""
-    homes = ", ".join(map(str, prefixes))
+    homes = ", ".join(str(prefix) for prefix in collapse_addresses(prefixes))
+    unmarked = f"meta mark & {MARK_MASK:#x} == 0"
+    networks = [f"{unmarked} ip6 daddr vmap @{network_rules.NETWORK}"] if lengths else []
+    if lengths:
+        copy += [rule.replace("@copy_", "@copy_network_") for rule in copy]
     chains = {
         "reassemble": Chain(("meta l4proto tcp tproxy to :1",)),
         "keep_fragments": Chain(
@@ -355,6 +382,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
         "from_tunnel": Chain(
             (
                 "ip6 saddr . @th,64,128 @binding counter name tunnelled goto decapsulate",
+                *network_rules.taken(lengths, "counter name tunnelled goto decapsulate"),
                 "ip6 saddr . @th,64,128 @only_protected counter name not_protected drop",
                 "ip6 saddr @care_of counter name spoofed_inner_source drop",
                 "counter name spoofed_outer_source drop",
@@ -370,7 +398,8 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
         "classify": Chain(
             (
                 "ip6 nexthdr 44 @nh,336,16 & 0xfff8 != 0 jump follow_first_fragment",
-                f"meta mark & {MARK_MASK:#x} == 0 ip6 daddr vmap @node",
+                f"{unmarked} ip6 daddr vmap @node",
+                *networks,
                 f"meta mark & {MARK_MASK:#x} != 0 jump bound",
             ),
             "type filter hook prerouting priority mangle; policy accept;",
@@ -379,7 +408,8 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
             (
                 f"ip6 daddr {TUNNELS} goto protected_out",
                 f"ip6 saddr {own} ip6 nexthdr {NextHeader.MOBILITY.value} return",
-                f"meta mark & {MARK_MASK:#x} == 0 ip6 daddr vmap @node",
+                f"{unmarked} ip6 daddr vmap @node",
+                *networks,
                 f"meta mark & {MARK_MASK:#x} != 0 jump bound",
             ),
             "type route hook output priority mangle; policy accept;",
@@ -408,6 +438,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], *, has_ipsec: b
         "node": Set("map", "typeof ip6 daddr : verdict;"),
         **{f"copy_{slot}": Set("map", "typeof ip6 daddr : ip6 daddr;") for slot in slots[1:]},
         **{f"fragment_{slot}": Set("set", memory) for slot in slots},
+        **network_rules.sets(lengths),
     }
     return Table(TABLE_NAME, sets, {}, STATIC_COUNTERS, chains)
 

@@ -246,7 +246,8 @@ def adopt(state: State, present: Negotiated) -> State:
 def aspects(state: State) -> tuple[object, ...]:
     """What the wanted kernel and `saved` are made from: while these are the same objects, so are those."""
     kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels, state.path_mtus
-    return *kernel, state.correspondents, state.registration, state.pins, state.bids, state.chosen
+    inwards = state.interfaces if state.settings.router.prefixes else None
+    return *kernel, inwards, state.correspondents, state.registration, state.pins, state.bids, state.chosen
 
 
 def deadline(state: State, now: float) -> float:

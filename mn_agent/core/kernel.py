@@ -37,9 +37,10 @@ from mip6.table import SPI, Chain, Element, Elements, Set, Table
 from mip6.wire.registry import NextHeader
 from mip6.xfrm import Policy
 from mip6.xfrm import State as XfrmState
+from mn_agent.core import router
 from mn_agent.core.flows import chain_name
 from mn_agent.core.links import Link
-from mn_agent.core.settings import Home, RouteOptimizationSettings, Security
+from mn_agent.core.settings import Home, RouteOptimizationSettings, RouterSettings, Security
 from mn_agent.core.state import State
 
 TABLE_NAME = "monami6"
@@ -87,11 +88,12 @@ def wanted_kernel(state: State) -> Kernel:
     links = list(state.links.values())
     flowing = [link for link in links if state.flows.policy.flow and link.bid in state.slots]
     routes = (_DECAPSULATION, *_tunnel_routes(state, carrier), *_flow_routes(state, flowing), *_link_routes(links))
+    inwards = router.routes(state.settings.router, DECAPSULATION_TABLE)
     return Kernel(
         addresses=frozenset((Address(state.settings.home.address),)),
         devices=frozenset(map(Device, _tunnel_numbers(state))),
         rules=(*_tunnel_rules(state, flowing, carrier), *_link_rules(links)),
-        routes=frozenset((*routes, *_protected_routes(state, links, carrier))),
+        routes=frozenset((*routes, *inwards, *_protected_routes(state, links, carrier))),
         table=_table(state),
         policies=frozenset(_policies(state)),
         states=frozenset(_states(state)),
@@ -144,6 +146,9 @@ def _direct(state: State) -> dict[IPv6Address, IPv6Address | None]:
 
 def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> Iterator[Rule]:
     agent, default = host(state.settings.home.agent), Mark(_DEFAULT_BIT, _DEFAULT_BIT)
+    networks, is_served = state.settings.router, state.registration.network.is_router
+    yield from router.rules(networks, _FIRST, OUTER_TABLE, is_served=is_served)
+    yield from router.forwarding_rule(networks, _FIRST, DECAPSULATION_TABLE)
     yield Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER))
     if state.settings.security.is_ipsec:
         # Sent from the home address; IPsec puts the care-of address there, and then looks for the way again
@@ -160,7 +165,8 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
     for slot in sorted(state.slots[link.bid] for link in flowing):
         yield Rule(_FIRST, TUNNEL_TABLES + slot, mark=Mark(slot_bit(slot), slot_bit(slot)), order=_TUNNEL)
     yield Rule(_FIRST, TUNNEL_TABLE, mark=default, order=_TUNNEL_DEFAULT)
-    yield Rule(_FIRST, TUNNEL_TABLE, source=host(state.settings.home.address), order=_HOME)
+    for source in (host(state.settings.home.address), *networks.prefixes):
+        yield Rule(_FIRST, TUNNEL_TABLE, source=source, order=_HOME)
     if carrier is not None:
         # What has a better way than a default route keeps it: neighbours on the link, other tunnels
         yield Rule(_BEHIND_OTHERS, MAIN_TABLE, suppress_prefix_length=0, local_only=True)
@@ -245,10 +251,11 @@ def _table(state: State) -> Table:
         state.settings.security,
         protects_payload=state.settings.protects_payload,
         direct=state.settings.route_optimization,
+        networks=state.settings.router,
     )
     links = list(state.links.values())
     found = state.flows.found
-    sets, chains, counters = {**static.sets, **found.sets}, dict(static.chains), set(STATIC_COUNTERS)
+    sets, chains, counters = {**static.sets, **found.sets}, dict(static.chains), set(static.counters)
     elements: dict[str, Elements] = {
         **found.elements,
         "care_of": frozenset(address for link in links for address in link.addresses),
@@ -256,6 +263,7 @@ def _table(state: State) -> Table:
         "spi": frozenset(spi for tunnel in state.ike.tunnels.values() for spi in tunnel.spis),
         "copy_router": {},
         "copy_device": {},
+        **router.elements(state.settings.router, router.inside(state.interfaces, state.settings.router)),
     }
     if "direct" in sets:
         elements["correspondent"] = frozenset(state.correspondents.known)
@@ -313,14 +321,21 @@ def _flow_chain(state: State, what: str, bids: tuple[int, ...]) -> Chain:
     return Chain(
         (
             f"meta iif != 0 counter name meta iif map @{what}_down return",
-            "meta iif != 0 return",
+            router.flow_returns(state.settings.router),
             f"{counted}meta mark set meta mark & {_KEEP:#x} | {bits:#x}",
         )
     )
 
 
 @lru_cache(1)
-def _static(home: Home, security: Security, *, protects_payload: bool, direct: RouteOptimizationSettings) -> Table:
+def _static(
+    home: Home,
+    security: Security,
+    *,
+    protects_payload: bool,
+    direct: RouteOptimizationSettings,
+    networks: RouterSettings,
+) -> Table:
     """What is there whatever the links and flows.
 
     prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); a message
@@ -344,6 +359,8 @@ def _static(home: Home, security: Security, *, protects_payload: bool, direct: R
     only_from_home_agent = f"ip6 saddr != {home.agent} counter name not_from_home_agent drop"
     taken = "counter name meta iif map @link_down", "counter name tunnelled"
     decapsulate = "counter name not_protected drop" if protects_payload else f"ip6 daddr set {DELIVER}"
+    not_protected = (decapsulate,) if protects_payload else taken
+    behind = router.nftables(home, networks, (only_from_home_agent, *not_protected))
     return Table(
         TABLE_NAME,
         sets={
@@ -357,7 +374,9 @@ def _static(home: Home, security: Security, *, protects_payload: bool, direct: R
             "copy_router": Set("map", "type mark : ipv6_addr;"),
             "copy_device": Set("map", "type mark : iface_index;"),
             **sets,
+            **behind.sets,
         },
+        counters=STATIC_COUNTERS | router.counters(networks),
         chains={
             "prerouting": Chain(
                 (
@@ -367,6 +386,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool, direct: R
                     f"{ours} ip6 daddr @care_of jump protected",
                     f"ip6 saddr {home.address} meta iif != {LOOPBACK} counter name spoofed_home_address drop",
                     *rules["prerouting"],
+                    *behind.prerouting,
                 ),
                 "type filter hook prerouting priority raw; policy accept;",
             ),
@@ -377,15 +397,17 @@ def _static(home: Home, security: Security, *, protects_payload: bool, direct: R
                     f"ip6 saddr {home.address} ip6 daddr {home.agent} ip6 nexthdr {NextHeader.MOBILITY.value} return",
                     *rules["output"],
                     f"ip6 saddr {home.address} jump from_home",
+                    *behind.output,
                 ),
                 "type route hook output priority mangle; policy accept;",
             ),
             "input": Chain(
-                (f"{ours} return", *rules["input"], f"ip6 daddr {home.address} jump to_home"),
+                (f"{ours} return", *rules["input"], f"ip6 daddr {home.address} jump to_home", *behind.input),
                 "type filter hook input priority mangle; policy accept;",
             ),
             "postrouting": Chain(
                 (
+                    *behind.postrouting,
                     f"ip6 nexthdr 41 ip6 daddr {home.agent} {mark} != 0 jump tunnelled_out",
                     f"ip6 nexthdr 50 ip6 daddr {TUNNELS} jump protected_out",
                     *rules["postrouting"],
@@ -394,6 +416,7 @@ def _static(home: Home, security: Security, *, protects_payload: bool, direct: R
             ),
             "tunnelled_out": Chain((*copies, "counter name meta oif map @link_up", "ip6 saddr set oif map @source")),
             "protected_out": Chain(("jump tunnelled_out", f"ip6 daddr set {home.agent}")),
+            **behind.chains,
         },
     )
 

@@ -11,6 +11,7 @@ from mip6.table import Counter
 from mip6.wire.registry import Status as Code
 from mip6.xfrm import State as XfrmState
 from mip6.xfrm import Usage
+from mn_agent.core import router
 from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.changes import flow_status_text, status_text
@@ -53,7 +54,7 @@ def status(
 ) -> Status:
     """`unix_time`: what the wall clock says at `now`. `counters`, `usages`, `dropped`: of the kernel."""
     offset_s = unix_time - now
-    seen = {name: counters[name].packets for name in STATIC_COUNTERS if name in counters}
+    seen = {name: counters[name].packets for name in (*STATIC_COUNTERS, router.SPOOFED) if name in counters}
     return Status(
         home_address=str(state.settings.home.address),
         home_agent=str(state.settings.home.agent),

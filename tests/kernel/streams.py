@@ -1,4 +1,4 @@
-"""Several streams of numbered packets at once between home address and correspondent, and who forwarded them.
+"""Several streams of numbered packets at once between the mobile side and the correspondent, and who forwarded them.
 
 As a program one end of them: `python -m tests.kernel.streams DIRECTION LOCAL PEER STREAMS`, the last as JSON. It says
 "ready" when it listens and "connected" when the two ends have met. Then each line on its standard input is a request:
@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
+from ipaddress import IPv6Address
 from select import select
 from typing import Any, Self
 
@@ -54,18 +55,23 @@ class Fate:
 
 
 class Streams:
-    """They flow while the context lasts, both ways; `fates` ends them."""
+    """They flow while the context lasts, both ways; `fates` ends them. `node`, `address`: their end on the mobile side,
+    the mobile node unless told otherwise.
+    """
 
-    def __init__(self, lab: Lab, streams: Sequence[Stream]) -> None:
+    def __init__(
+        self, lab: Lab, streams: Sequence[Stream], node: str = MOBILE_NODE, address: IPv6Address = HOME_ADDRESS
+    ) -> None:
         self._lab = lab
+        self._node, self._address = node, str(address)
         self._streams = streams
         self._ends: dict[str, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> Self:
-        home, correspondent = str(HOME_ADDRESS), str(CORRESPONDENT_ADDRESS)
+        correspondent = str(CORRESPONDENT_ADDRESS)
         try:
-            self._start(DOWN, CORRESPONDENT, correspondent, home)
-            self._start(UP, MOBILE_NODE, home, correspondent)
+            self._start(DOWN, CORRESPONDENT, correspondent, self._address)
+            self._start(UP, self._node, self._address, correspondent)
             for direction in self._ends:
                 assert self._answer(direction) == "connected"
             for direction in self._ends:

@@ -72,7 +72,7 @@ class HomeLink:
         self.directory.mkdir()
         file = self.directory / "home-agent.toml"
         extra = f'[home_agent]\naddress = "{self._second_address}"\nhome_link = "eth1"'
-        file.write_text(configuration.home_agent(self.directory, self.lab._security, extra))
+        file.write_text(configuration.home_agent(self.lab.layout, self.directory, self.lab._security, extra))
         command = network.in_namespace(self.second, sys.executable, "-m", "home_agent", "--config", str(file))
         processes.start(command, self.directory / "home-agent.log")
         self.control.wait_until(lambda _: True, "the second home agent answers", timeout_s=20, check=lambda: None)

@@ -8,7 +8,7 @@ import pytest
 import home_agent.config
 import mn_agent.config
 from mn_lab import configuration, security
-from mn_lab.layout import HOME_ADDRESS, HOME_AGENT_ADDRESS, plan
+from mn_lab.layout import HOME_ADDRESS, HOME_AGENT_ADDRESS, MOBILE_NETWORK, MOBILE_SIDE, plan
 
 LAYOUT = plan(["wifi", "lte2"])
 
@@ -33,7 +33,9 @@ def test_the_agent_takes_its_configuration(tmp_path: Path) -> None:
 
 
 def test_the_home_agent_takes_its_configuration(tmp_path: Path) -> None:
-    file = written(tmp_path / "home-agent.toml", configuration.home_agent(tmp_path, security.auth_option(tmp_path)))
+    file = written(
+        tmp_path / "home-agent.toml", configuration.home_agent(LAYOUT, tmp_path, security.auth_option(tmp_path))
+    )
     settings = home_agent.config.read(file)
     assert settings.home_agent.address == HOME_AGENT_ADDRESS
     assert [node.home_address for node in settings.node] == [HOME_ADDRESS]
@@ -43,7 +45,9 @@ def test_the_home_agent_takes_its_configuration(tmp_path: Path) -> None:
 def test_both_have_the_same_secrets(tmp_path: Path, mode: str) -> None:
     made = security.MODES[mode](tmp_path)
     agent = mn_agent.config.read(written(tmp_path / "a.toml", configuration.agent(LAYOUT, tmp_path, made)))
-    (node,) = home_agent.config.read(written(tmp_path / "h.toml", configuration.home_agent(tmp_path, made))).node
+    (node,) = home_agent.config.read(
+        written(tmp_path / "h.toml", configuration.home_agent(LAYOUT, tmp_path, made))
+    ).node
     assert agent.security.value == mode
     assert agent.manual == node.manual
     if agent.authentication is not None:
@@ -70,6 +74,16 @@ def test_what_is_written_is_read_again() -> None:
 
 
 def test_routers_advertise_the_prefix_of_the_link() -> None:
-    text = configuration.router_advertisements(LAYOUT.links[1])
+    text = configuration.router_advertisements(MOBILE_SIDE, LAYOUT.links[1].prefix)
     assert text.startswith("interface mobile {")
     assert "prefix 2001:db8:2::/64" in text
+
+
+def test_a_lab_with_a_mobile_router_has_its_prefix_at_both_ends(tmp_path: Path) -> None:
+    layout, made = plan(["wifi"], router=True), security.auth_option(tmp_path)
+    agent = mn_agent.config.read(written(tmp_path / "a.toml", configuration.agent(layout, tmp_path, made)))
+    (node,) = home_agent.config.read(
+        written(tmp_path / "h.toml", configuration.home_agent(layout, tmp_path, made))
+    ).node
+    assert agent.router.prefixes == node.prefixes == (MOBILE_NETWORK,)
+    assert "AdvLinkMTU 1460;" in configuration.router_advertisements("lan0", MOBILE_NETWORK, 1460)

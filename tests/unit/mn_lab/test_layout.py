@@ -2,7 +2,16 @@
 
 import pytest
 
-from mn_lab.layout import HOME_PREFIX, LayoutError, NoSuchThingError, command_line, plan
+from mn_lab.layout import (
+    HOME_PREFIX,
+    MOBILE_NETWORK,
+    LayoutError,
+    NoSuchThingError,
+    command_line,
+    host_address,
+    host_hardware_address,
+    plan,
+)
 
 
 def test_known_links_get_the_usual_interfaces() -> None:
@@ -37,7 +46,17 @@ def test_every_link_has_addresses_of_its_own() -> None:
     assert all(link.router in link.prefix for link in links)
 
 
-@pytest.mark.parametrize("name", ["", "mn", "net", "ha", "cn", "lo", "WiFi", "a b", "7up", "wifi-2", "averylonglink"])
+def test_a_mobile_router_has_a_network_behind_it() -> None:
+    layout = plan(["wifi"], router=True)
+    assert layout.nodes == ("mn", "net", "wifi", "ha", "cn", "lan", "host1", "host2")
+    assert str(host_address("host2")) == "2001:db8:f00:1:6d:36ff:fe00:102"
+    assert host_hardware_address("host2") == "02:6d:36:00:01:02"
+    assert not MOBILE_NETWORK.overlaps(HOME_PREFIX)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "mn", "lan", "host1", "net", "ha", "cn", "lo", "WiFi", "a b", "7up", "wifi-2", "averylonglink"]
+)
 def test_names_that_no_link_can_have(name: str) -> None:
     with pytest.raises(LayoutError, match=r"can't be a link"):
         plan([name])

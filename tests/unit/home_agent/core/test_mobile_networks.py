@@ -18,18 +18,22 @@ from home_agent.core.events import (
     Tick,
 )
 from home_agent.core.home_link import HomeLink
+from home_agent.core.kernel import HOME_TABLE, SLOT_TABLES, wanted_kernel
 from home_agent.core.mobile_networks import HOST, MobileNetwork, conflict
 from home_agent.core.settings import Node, Peer, Settings
+from mip6.kernel import Encapsulate
 from mip6.wire.discovery import (
     HomeAgentAddressDiscoveryReply,
     HomeAgentAddressDiscoveryRequest,
     decode,
     encode,
 )
+from mip6.wire.flows import BindingReference
 from mip6.wire.icmp import packet_too_big
 from mip6.wire.neighbor import NeighborAdvertisement, NeighborSolicitation
-from mip6.wire.options import MobileNetworkPrefix
+from mip6.wire.options import FlowIdentification, MobileNetworkPrefix
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, Status
+from mip6.wire.traffic_selectors import Ipv6Selector, Span
 from tests.unit.home_agent.core.updates import ETHERNET, HOME, LAPTOP, OWN, ROUTER, WIFI, A, Bench, H, R, bid, settings
 
 BUS, TRAIN = IPv6Network("2001:db8:f00:10::/64"), IPv6Network("2001:db8:b05::/56")
@@ -299,3 +303,80 @@ def test_a_prefix_belongs_to_one_node_only(prefix: str, why: str | None) -> None
 def test_an_entry_keeps_what_it_may_have() -> None:
     entry = CacheEntry(HOME, 1, 0, network=MobileNetwork(is_router=True, prefixes=(BUS,)))
     assert entry.limited_to((BUS, TRAIN)) is entry
+
+
+# In the kernel
+
+
+def routes(made: Bench) -> dict[IPv6Network, list[IPv6Address | None]]:
+    """Where prefixes and home addresses go, by table; None: nowhere."""
+    found: dict[IPv6Network, list[IPv6Address | None]] = {}
+    for route in sorted(wanted_kernel(made.state).routes, key=lambda route: route.table):
+        if route.table == HOME_TABLE or SLOT_TABLES <= route.table < SLOT_TABLES + 8:
+            peer = route.tunnel.peer if isinstance(route.tunnel, Encapsulate) else None
+            found.setdefault(route.destination, []).append(peer)
+    return found
+
+
+def elements(made: Bench, name: str) -> set[str]:
+    table = wanted_kernel(made.state).table
+    assert table is not None
+    return {str(element) for element in table.elements[name]}
+
+
+@pytest.mark.req("NEMO-18")
+def test_prefixes_go_where_the_home_address_goes() -> None:
+    made = bench()
+    assert routes(made)[BUS] == routes(made)[TRAIN] == [None]
+    update(made, BUS)
+    assert routes(made)[BUS] == [ETHERNET]
+    assert routes(made)[TRAIN] == [None]
+    update(made, lifetime=0)
+    assert routes(made)[BUS] == [None]
+
+
+@pytest.mark.req("NEMO-18", "SC-10")
+def test_what_comes_from_a_prefix_comes_from_the_care_of_addresses_of_its_router() -> None:
+    made = bench(replace(ROUTING, prefixes=(*ROUTING.prefixes, IPv6Network("2001:db8:b06::/62"))))
+    update(made)
+    update(made, number=2, source=WIFI)
+    assert elements(made, "network_56") == {f"{one} . 0x20010db80b0500" for one in (ETHERNET, WIFI)}
+    assert elements(made, "network_64") == {
+        f"{one} . {two}"
+        for one in (ETHERNET, WIFI)
+        for two in (
+            "0x20010db80f000010",
+            "0x20010db80b060000",
+            "0x20010db80b060001",
+            "0x20010db80b060002",
+            "0x20010db80b060003",
+        )
+    }
+    table = wanted_kernel(made.state).table
+    assert table is not None
+    assert (
+        "ip6 saddr . @th,64,56 @network_56 counter name tunnelled goto decapsulate" in table.chains["from_tunnel"].rules
+    )
+
+
+def test_flows_of_a_router_are_those_of_its_network() -> None:
+    made = bench()
+    flow = FlowIdentification(1, 1, 0, (Ipv6Selector(destination=Span.only(BUS[5])), BindingReference((2, 1))))
+    update(made, BUS)
+    told = made.update(bid(2, WIFI), *network(BUS), flow, flags=A | H | R, source=WIFI)
+    assert told is not None
+    assert elements(made, "network") == {str(BUS)}
+    assert routes(made)[BUS] == [WIFI, ETHERNET, WIFI], "the last heard of, then by slot"
+    assert elements(made, "copy_network_1") == {str(BUS)}
+
+
+def test_a_home_agent_without_routers_has_none_of_this() -> None:
+    made = bench(LAPTOP)
+    made.update(bid(1, ETHERNET))
+    table = wanted_kernel(made.state).table
+    assert table is not None
+    assert not [name for name in (*table.sets, *table.elements) if "network" in name]
+
+
+def test_on_a_home_link_a_prefix_that_is_not_bound_is_not_cut_off() -> None:
+    assert BUS not in routes(bench(home_link="eth1"))
