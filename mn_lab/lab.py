@@ -120,7 +120,7 @@ class Lab:
     def start(self) -> None:
         """Start everything that runs; does not wait for it."""
         for link in self.layout.links:
-            self._start_radvd(link.name, MOBILE_SIDE, link.prefix)
+            self._start_router(link.name)
         if self.layout.router:
             self._start_radvd(MOBILE_NODE, INSIDE, MOBILE_NETWORK, INSIDE_MTU)
         if self._security.has_ike:
@@ -231,6 +231,9 @@ class Lab:
     def kill_home_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
         """The same for the home agent."""
         self._kill(_HOME_AGENT, number)
+
+    def _start_router(self, link: str) -> None:
+        self._start_radvd(link, MOBILE_SIDE, self.layout.link(link).prefix)
 
     def _start_radvd(self, node: str, interface: str, prefix: IPv6Network, mtu: int | None = None) -> None:
         file = self.directory / f"radvd-{node}.conf"

@@ -61,3 +61,11 @@ def test_where_there_is_nothing_to_tell_it_says_why(path: Path, own: str, status
     done = run(path, own)
     assert (done.exit_code, done.stdout) == (status, "")
     assert why in done.stderr
+
+
+@pytest.mark.req("NEMO-21")
+def test_it_tells_whether_mobile_routers_are_served(path: Path) -> None:
+    own = 'address = "2001:db8:f00::2"\nprefixes = ["2001:db8:f00::/48"]\nhome_link = "eth1"'
+    flag = "AdvMobRtrSupportFlag on;"
+    assert flag not in run(path, own, NODE).output
+    assert flag in run(path, own, f'{NODE}prefixes = "2001:db8:b05::/56"\n').output

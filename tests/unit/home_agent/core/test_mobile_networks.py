@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from types import MappingProxyType
 
 import pytest
 
@@ -17,6 +18,7 @@ from home_agent.core.events import (
     SettingsChanged,
     Tick,
 )
+from home_agent.core.home_agents import HomeAgents, hear
 from home_agent.core.home_link import HomeLink
 from home_agent.core.kernel import HOME_TABLE, SLOT_TABLES, wanted_kernel
 from home_agent.core.mobile_networks import HOST, MobileNetwork, conflict
@@ -25,6 +27,7 @@ from mip6.kernel import Encapsulate
 from mip6.wire.discovery import (
     HomeAgentAddressDiscoveryReply,
     HomeAgentAddressDiscoveryRequest,
+    PrefixInformation,
     decode,
     encode,
 )
@@ -33,6 +36,7 @@ from mip6.wire.icmp import packet_too_big
 from mip6.wire.neighbor import NeighborAdvertisement, NeighborSolicitation
 from mip6.wire.options import FlowIdentification, MobileNetworkPrefix
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, Status
+from mip6.wire.router import HomeAgentInformation, RouterAdvertisement
 from mip6.wire.traffic_selectors import Ipv6Selector, Span
 from tests.unit.home_agent.core.updates import ETHERNET, HOME, LAPTOP, OWN, ROUTER, WIFI, A, Bench, H, R, bid, settings
 
@@ -208,9 +212,11 @@ def test_what_was_saved_is_limited_to_what_is_configured_now() -> None:
 # Who asks for home agents
 
 
-def asked(known: Settings, *, mobile_router: bool) -> tuple[bool, tuple[IPv6Address, ...]]:
+def asked(
+    known: Settings, *, mobile_router: bool, heard: HomeAgents = MappingProxyType({})
+) -> tuple[bool, tuple[IPv6Address, ...]]:
     request = HomeAgentAddressDiscoveryRequest(6, mobile_router=mobile_router)
-    reply = answer(known, encode(request, ETHERNET, OWN), ETHERNET)
+    reply = answer(known, heard, encode(request, ETHERNET, OWN), ETHERNET)
     assert reply is not None
     message = decode(reply.data)
     assert isinstance(message, HomeAgentAddressDiscoveryReply)
@@ -227,6 +233,24 @@ def test_routers_are_told_of_home_agents_for_routers() -> None:
     assert asked(for_hosts, mobile_router=True) == (True, (OWN + 2,))
     for_nobody = replace(for_hosts, peer=peers[:1])
     assert asked(for_nobody, mobile_router=True) == (False, (OWN, OWN + 1))
+
+
+@pytest.mark.req("NEMO-21")
+@pytest.mark.parametrize("serves", [True, False])
+def test_home_agents_on_the_home_link_say_whether_they_serve_routers(*, serves: bool) -> None:
+    own = PrefixInformation(
+        64,
+        on_link=True,
+        autonomous=True,
+        router_address=True,
+        valid_lifetime=600,
+        preferred_lifetime=600,
+        prefix=OWN + 3,
+    )
+    options = own, HomeAgentInformation(serves, 0, 600)
+    heard = hear({}, RouterAdvertisement(LINK.address, False, False, True, 600, options), 0.0)
+    assert asked(with_node(LAPTOP), mobile_router=True, heard=heard)[0] is serves
+    assert OWN + 3 in asked(with_node(LAPTOP), mobile_router=True, heard=heard)[1]
 
 
 # On the home link
