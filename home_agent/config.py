@@ -53,9 +53,7 @@ def _check(path: Path, settings: Settings, node: Node, where: Where) -> None:
 
 def _check_prefixes(path: Path, settings: Settings, node: Node, where: Where) -> None:
     """Those of a mobile router belong to nobody else."""
-    for number, prefix in enumerate(node.prefixes):
-        problem = conflict(settings, node, prefix)
-        if problem is None and any(prefix.overlaps(other) for other in node.prefixes[:number]):
-            problem = "overlaps another of its own"
-        if problem is not None:
-            raise fault(path, (*where, "prefixes"), f" = {prefix}: {problem}")
+    found = conflict(settings, node)
+    if found is not None:
+        prefix, problem = found
+        raise fault(path, (*where, "prefixes"), f" = {prefix}: {problem}")

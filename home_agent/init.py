@@ -28,6 +28,12 @@ _HEADER = (
 @click.option(
     "--prefix", "prefixes", type=PREFIX, multiple=True, help="A prefix for home addresses, routed to this server."
 )
+@click.option(
+    "--delegate",
+    type=PREFIX,
+    multiple=True,
+    help="A prefix, routed to this server, that networks behind mobile routers get theirs from.",
+)
 @click.option("--ikev2", "identity", metavar="IDENTITY", help="Protect messages by IPsec, under this identity of ours.")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
@@ -35,6 +41,7 @@ def init(
     path: Path,
     address: IPv6Address | None,
     prefixes: tuple[IPv6Network, ...],
+    delegate: tuple[IPv6Network, ...],
     identity: str | None,
     *,
     force: bool,
@@ -49,9 +56,9 @@ def init(
         config_file.check_absent(path, force=force)
         address = address or _own_address()
         prefixes = prefixes or _asked_prefix(address, yes=yes)
-        _check(address, prefixes)
+        _check(address, (*prefixes, *delegate))
         ikev2 = Ikev2(identity=identity) if identity is not None else None
-        settings = Settings(home_agent=HomeAgent(address=address, prefixes=prefixes), ikev2=ikev2)
+        settings = Settings(home_agent=HomeAgent(address=address, prefixes=prefixes, delegate=delegate), ikev2=ikev2)
         click.echo(_summary(path, settings), err=True)
         if not yes and not click.confirm(f"Write {path}?", default=True, err=True):
             raise Failure("nothing was written")
@@ -90,10 +97,12 @@ def _check(address: IPv6Address, prefixes: tuple[IPv6Network, ...]) -> None:
 
 def _summary(path: Path, settings: Settings) -> str:
     prefixes = ", ".join(str(prefix) for prefix in settings.home_agent.prefixes)
+    delegated = "".join(f"Delegated      {prefix}\n" for prefix in settings.home_agent.delegate)
     protection = "auth-option" if settings.ikev2 is None else f"ikev2, as {settings.ikev2.identity}"
     return (
         f"Home agent     {settings.home_agent.address}{'' if _is_here(settings.home_agent.address) else _NOT_HERE}\n"
         f"Home prefixes  {prefixes}\n"
+        f"{delegated}"
         f"Protection     {protection}\n"
         f"File           {path}"
     )

@@ -2,11 +2,12 @@
 
 import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import chain, count
 
+from home_agent.core.mobile_networks import conflict
 from home_agent.core.settings import Node, NodeIkev2, Settings
 from mip6.enrolment import Enrolment, IkeSecret, Keys, Protection, SharedKey
 from mip6.enrolment import StaticKeys as EnrolledKeys
@@ -24,6 +25,13 @@ _REALM = "home.arpa"
 """Of identities while no node has another (RFC 8375)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Any prefix of this length."""
+
+    length: int = 64
+
+
 class NewNodeError(Exception):
     """There can be no such node; the text is for people."""
 
@@ -35,15 +43,19 @@ def new_node(
     *,
     identity: str | None = None,
     home_address: IPv6Address | None = None,
+    prefixes: Sequence[IPv6Network | Wish] = (),
 ) -> Node:
     """A node with new secrets, and an address that is free. `mode`: one of MODES, or as the other tables suggest.
-    Raises NewNodeError.
+    `prefixes`: of the networks behind it, if it is a mobile router. Raises NewNodeError.
     """
     node = Node(
         name=name,
         identity=identity or f"{name}@{_realm(settings)}",
         home_address=home_address or _free_address(settings),
     )
+    for wanted in prefixes:
+        found = _free_prefix(settings, node, wanted) if isinstance(wanted, Wish) else wanted
+        node = replace(node, prefixes=(*node.prefixes, found))
     _check(settings, node)
     mode = mode or ("ikev2" if settings.ikev2 is not None else "auth-option")
     if mode == "ikev2":
@@ -58,7 +70,8 @@ def new_node(
 
 def enrolment(settings: Settings, node: Node) -> Enrolment:
     """What the mobile node has to know. It must not be one that has a certificate."""
-    return Enrolment(settings.home_agent.address, node.home_address, node.identity, _protection(settings, node))
+    own, protection = settings.home_agent.address, _protection(settings, node)
+    return Enrolment(own, node.home_address, node.identity, protection, tuple(map(str, node.prefixes)))
 
 
 def _protection(settings: Settings, node: Node) -> Protection:
@@ -82,7 +95,14 @@ def _check(settings: Settings, node: Node) -> None:
         raise NewNodeError(f'name "{node.name}": must be letters, digits, dots and dashes, such as "laptop"')
     if not re.fullmatch(r"[^@\s]+@[^@\s]+", node.identity):
         raise NewNodeError(f'identity "{node.identity}": must look like "laptop@example.org"')
-    if not any(node.home_address in prefix for prefix in settings.home_agent.prefixes):
+    found = conflict(settings, node)
+    if found is not None:
+        prefix, problem = found
+        raise NewNodeError(f"prefix {prefix}: {problem}")
+    for other in settings.node:
+        if any(node.home_address in prefix for prefix in other.prefixes):
+            raise NewNodeError(f"home address {node.home_address}: is behind {other.name}, a mobile router")
+    if not any(node.home_address in prefix for prefix in (*settings.home_agent.prefixes, *node.prefixes)):
         prefixes = ", ".join(str(prefix) for prefix in settings.home_agent.prefixes)
         raise NewNodeError(f"home address {node.home_address}: must be an address in {prefixes}")
     if node.home_address == settings.home_agent.address:
@@ -104,6 +124,20 @@ def _free_address(settings: Settings) -> IPv6Address:
             if address not in taken:
                 return address
     raise NewNodeError("all addresses of the home prefixes are taken: add one to home_agent.prefixes")
+
+
+def _free_prefix(settings: Settings, node: Node, wish: Wish) -> IPv6Network:
+    """The first that nobody has. Of a home prefix the part stays that home addresses are given from."""
+    own = settings.home_agent
+    kept = {home[min(_FIRST_HOST, home.num_addresses - 1)] for home in own.prefixes} | {node.home_address}
+    for pool in own.delegate or own.prefixes:
+        if wish.length < pool.prefixlen or (not own.delegate and wish.length == pool.prefixlen):
+            continue
+        for prefix in pool.subnets(new_prefix=wish.length):
+            more = replace(node, prefixes=(*node.prefixes, prefix))
+            if not any(address in prefix for address in kept) and conflict(settings, more) is None:
+                return prefix
+    raise NewNodeError(f"no prefix of length {wish.length} is free: add one to home_agent.delegate")
 
 
 def _hosts(prefix: IPv6Network) -> Iterator[IPv6Address]:

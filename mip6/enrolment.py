@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 import zlib
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import TypeAlias
 
 import msgspec
@@ -58,17 +58,22 @@ Protection: TypeAlias = SharedKey | IkeSecret | StaticKeys
 
 
 class Enrolment(msgspec.Struct, frozen=True, array_like=True):
-    """What the home agent tells a mobile node that is to be served."""
+    """What the home agent tells a mobile node that is to be served. `prefixes`: of the networks behind it, if it is to
+    be a mobile router.
+    """
 
     home_agent: IPv6Address
     home_address: IPv6Address
     identity: str
     protection: Protection
+    prefixes: tuple[str, ...] = ()
 
 
 def encode(enrolment: Enrolment) -> str:
     """As a string, without blanks."""
-    octets = msgspec.msgpack.encode(enrolment, enc_hook=_octets)
+    fields = msgspec.structs.astuple(enrolment)
+    # Without them it is what it was before there were any: programs of that time understand it
+    octets = msgspec.msgpack.encode(fields if enrolment.prefixes else fields[:-1], enc_hook=_octets)
     checked = octets + zlib.crc32(octets).to_bytes(_CHECK_SUM_OCTETS, "big")
     return f"MONAMI6-{VERSION}-{base64.b32encode(checked).decode().rstrip('=')}"
 
@@ -87,7 +92,10 @@ def decode(text: str) -> Enrolment:
         octets, check_sum = checked[:-_CHECK_SUM_OCTETS], checked[-_CHECK_SUM_OCTETS:]
         if zlib.crc32(octets).to_bytes(_CHECK_SUM_OCTETS, "big") != check_sum:
             raise ValueError
-        return msgspec.msgpack.decode(octets, type=Enrolment, dec_hook=_address)
+        enrolment = msgspec.msgpack.decode(octets, type=Enrolment, dec_hook=_address)
+        for prefix in enrolment.prefixes:
+            IPv6Network(prefix)
+        return enrolment
     except (ValueError, binascii.Error, msgspec.MsgspecError):
         raise EnrolmentError("the enrolment string is damaged: a character is wrong or missing; copy it anew") from None
 

@@ -1,7 +1,7 @@
 """monami6 setup."""
 
 import sys
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import click
@@ -9,9 +9,10 @@ import click
 from mip6 import config_file
 from mip6.config import ConfigError
 from mip6.enrolment import Enrolment, EnrolmentError, IkeSecret, Protection, SharedKey, decode
-from mip6.options import ADDRESS, configuration_file
+from mip6.options import ADDRESS, PREFIX, configuration_file
 from mn_agent import config
 from mn_agent.config_text import PROTECTIONS, settings, text
+from mn_agent.core.settings import Settings
 from monami6.exits import FAILED, USAGE, Failure
 
 _STDIN = "-"
@@ -28,6 +29,16 @@ _KEY_FORM = "16 to 64 octets as hexadecimal digits"
     "--key-file", metavar="FILE", help=f"Holds the key that the home agent shares with us, {_KEY_FORM}; - is stdin."
 )
 @click.option("--ikev2", "home_agent_identity", metavar="IDENTITY", help="Use IPsec; the home agent has this identity.")
+@click.option(
+    "--router",
+    "inwards",
+    multiple=True,
+    metavar="INTERFACE",
+    help="This machine is a mobile router; INTERFACE leads to the network behind it.",
+)
+@click.option(
+    "--prefix", "prefixes", type=PREFIX, multiple=True, help="Of that network, as the home agent has it for us."
+)
 @configuration_file(config.DEFAULT_PATH, "The file to write.")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
@@ -39,6 +50,8 @@ def setup(
     spi: int | None,
     key_file: str | None,
     home_agent_identity: str | None,
+    inwards: tuple[str, ...],
+    prefixes: tuple[IPv6Network, ...],
     path: Path,
     *,
     force: bool,
@@ -48,6 +61,8 @@ def setup(
 
     STRING is what `monami6-ha add-node` prints at the home agent; - takes it from standard input, where no list of
     processes shows it. Without a string it asks for what no option says, and never for anything with --yes.
+
+    With --router it tells what else a mobile router needs, and prints the files for that.
     """
     given = {
         "--home-agent": home_agent,
@@ -56,6 +71,7 @@ def setup(
         "--spi": spi,
         "--key-file": key_file,
         "--ikev2": home_agent_identity,
+        "--prefix": prefixes or None,
     }
     named = [option for option, value in given.items() if value is not None]
     try:
@@ -68,16 +84,35 @@ def setup(
             enrolment = decode(sys.stdin.read() if string == _STDIN else string)
         else:
             enrolment = _from_options(
-                home_agent, home_address, identity, spi, key_file, home_agent_identity, asks=not yes
+                home_agent, home_address, identity, spi, key_file, home_agent_identity, prefixes, asks=not yes
             )
-        click.echo(_summary(path, enrolment))
+        if bool(enrolment.prefixes) != bool(inwards):
+            raise click.UsageError(_NEEDS_INTERFACE if enrolment.prefixes else _NEEDS_PREFIX)
+        click.echo(_summary(path, enrolment, inwards))
         # What came in through a pipe took the place of whoever could answer
         if not yes and string != _STDIN and key_file != _STDIN and not click.confirm(f"Write {path}?", default=True):
             raise Failure("nothing was written", FAILED)
-        config_file.create(path, text(enrolment), config.read, force=force)
+        config_file.create(path, text(enrolment, inwards), config.read, force=force)
     except (ConfigError, EnrolmentError) as error:
         raise Failure(str(error), USAGE) from None
     click.echo(f"{path} is written. Now:\n  systemctl enable --now monami6d\n  monami6 doctor")
+    if inwards:
+        click.echo(f"\n{_router(settings(enrolment, inwards))}", nl=False)
+
+
+_NEEDS_INTERFACE = "there is to be a network behind this machine: give --router INTERFACE, which leads there"
+_NEEDS_PREFIX = "the home agent has no prefix for a network behind this machine: see monami6-ha add-node --prefix"
+
+
+def _router(known: Settings) -> str:
+    from mn_agent.router_text import explanation  # hosts need none of it
+    from mn_agent.system.found_links import found_links
+
+    try:
+        links = [link for link in found_links(known) if link.has_router]
+    except OSError:
+        links = []
+    return explanation(known, [link.interface for link in links], [link.mtu for link in links])
 
 
 def _asked_string() -> str:
@@ -93,6 +128,7 @@ def _from_options(
     spi: int | None,
     key_file: str | None,
     home_agent_identity: str | None,
+    prefixes: tuple[IPv6Network, ...],
     *,
     asks: bool,
 ) -> Enrolment:
@@ -114,7 +150,7 @@ def _from_options(
     protection: Protection = SharedKey(1000 if spi is None else spi, key)
     if home_agent_identity is not None:
         protection = IkeSecret(home_agent_identity, key)
-    return Enrolment(home_agent, home_address, identity, protection)
+    return Enrolment(home_agent, home_address, identity, protection, tuple(map(str, prefixes)))
 
 
 def _key(key_file: str | None) -> bytes:
@@ -132,23 +168,25 @@ def _key(key_file: str | None) -> bytes:
         raise click.UsageError(f"the key must be {_KEY_FORM}") from None
 
 
-def _summary(path: Path, enrolment: Enrolment) -> str:
-    links = "\n               ".join(_links(enrolment)) or "none that could be an uplink"
+def _summary(path: Path, enrolment: Enrolment, inwards: tuple[str, ...]) -> str:
+    links = "\n               ".join(_links(settings(enrolment, inwards))) or "none that could be an uplink"
+    behind = f"Behind it      {', '.join(enrolment.prefixes)} at {', '.join(inwards)}\n" if inwards else ""
     return (
         f"Home agent     {enrolment.home_agent}\n"
         f"Home address   {enrolment.home_address}\n"
         f"Identity       {enrolment.identity}\n"
         f"Protection     {PROTECTIONS[type(enrolment.protection)]}\n"
+        f"{behind}"
         f"Links          {links}\n"
         f"File           {path}, readable by its owner only"
     )
 
 
-def _links(enrolment: Enrolment) -> list[str]:
+def _links(known: Settings) -> list[str]:
     """What the agent would find now."""
     from mn_agent.system.found_links import found_links  # nothing else needs the kernel
 
     try:
-        return [f"{one.name}, {one.kind}: {one.care_of or one.problem}" for one in found_links(settings(enrolment))]
+        return [f"{one.name}, {one.kind}: {one.care_of or one.problem}" for one in found_links(known)]
     except OSError as error:
         return [f"cannot be looked at: {error}"]

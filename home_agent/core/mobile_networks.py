@@ -58,8 +58,18 @@ def _explicit(options: Sequence[MobileNetworkPrefix], node: Node) -> MobileNetwo
     return MobileNetwork(is_router=True, prefixes=asked)
 
 
-def conflict(settings: Settings, node: Node, prefix: IPv6Network) -> str | None:
-    """Why a prefix cannot be behind the node, for people; None: it can."""
+def conflict(settings: Settings, node: Node) -> tuple[IPv6Network, str] | None:
+    """A prefix that cannot be behind the node, and why, for people; None: all can."""
+    for place, prefix in enumerate(node.prefixes):
+        problem = _problem(settings, node, prefix)
+        if problem is None and any(prefix.overlaps(other) for other in node.prefixes[:place]):
+            problem = "overlaps another of its own"
+        if problem is not None:
+            return prefix, problem
+    return None
+
+
+def _problem(settings: Settings, node: Node, prefix: IPv6Network) -> str | None:
     if prefix.prefixlen == 0 or prefix.is_link_local or prefix.is_multicast or prefix.is_loopback:
         return "must be a global or unique local prefix"
     if settings.home_agent.address in prefix:

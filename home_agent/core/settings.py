@@ -33,6 +33,8 @@ class HomeAgent:
     bulk_registration: bool = True
     """Take several bindings in one update; off, every care-of address has to come in an update of its own (RFC 5648
     section 10)."""
+    delegate: tuple[IPv6Network, ...] = ()
+    """Routed to this machine: prefixes for networks behind mobile routers are taken from these."""
     mobile_routers: bool = True
     """Serve mobile routers, whose [[node]] has `prefixes` (RFC 3963)."""
     timestamp_window_s: Annotated[float, Range(3, 300, "a number of seconds")] = 7.0

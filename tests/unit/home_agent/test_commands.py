@@ -101,6 +101,10 @@ def test_without_the_library_that_draws_nothing_is_changed(path: Path, monkeypat
         (("phone", "--home-address", "fe80::1"), "must be a global or unique local IPv6 address"),
         (("phone", "--home-address", "nonsense"), "must be a global or unique local IPv6 address"),
         (("phone", "--identity", "phone"), 'must look like "laptop@example.org"'),
+        (("bus", "--prefix", "auto"), "no prefix of length 64 is free"),
+        (("bus", "--prefix", "auto/129"), "has 1 to 128 bits"),
+        (("bus", "--prefix", "nonsense"), "must be an IPv6 prefix without host bits"),
+        (("bus", "--prefix", "2001:db8::/32"), "the home agent's own address is in it"),
     ],
 )
 def test_a_wrong_wish_changes_nothing(path: Path, arguments: tuple[str, ...], what: str) -> None:
@@ -169,3 +173,13 @@ def test_who_says_no_gets_nothing(path: Path) -> None:
     done = run(path, *INIT[:-1], typed="n\n")
     assert (done.exit_code, path.exists()) == (1, False)
     assert "2001:db8:f00::/64" in done.stderr
+
+
+def test_a_mobile_router_gets_a_prefix_and_hears_of_it(path: Path) -> None:
+    assert "Delegated      2001:db8:b05::/56" in run(path, *INIT, "--delegate", "2001:db8:b05::/56").stderr
+    done = run(path, "add-node", "bus", "--prefix", "auto", "--prefix", "auto/60", "--prefix", "2001:db8:7::/64")
+    expected = ("2001:db8:b05::/64", "2001:db8:b05:10::/60", "2001:db8:7::/64")
+    assert enrolled(done).prefixes == expected
+    (node,) = config.read(path).node
+    assert tuple(map(str, node.prefixes)) == expected
+    assert "monami6 setup --router INTERFACE" in done.stderr

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from home_agent.core.settings import HomeAgent, Ikev2, Node, Settings
-from home_agent.new_node import MODES, NewNodeError, new_node
+from home_agent.new_node import MODES, NewNodeError, Wish, enrolment, new_node
 
 PREFIX = IPv6Network("2001:db8:f00::/64")
 EMPTY = Settings(
@@ -101,3 +101,48 @@ def test_the_home_agents_own_address_is_no_home_address() -> None:
     own = replace(settings, home_agent=replace(settings.home_agent, address=IPv6Address("2001:db8:f00::1")))
     with pytest.raises(NewNodeError, match="home agent's own address"):
         new_node(own, "a", home_address=IPv6Address("2001:db8:f00::1"))
+
+
+@pytest.mark.parametrize(
+    ("homes", "delegate", "length", "expected"),
+    [
+        (("2001:db8:f00::/64",), ("2001:db8:b05::/62",), 64, [f"2001:db8:b05:{n}::/64" for n in ("0", "1", "2", "3")]),
+        (("2001:db8:f00::/64",), ("2001:db8:b05::/56",), 60, ["2001:db8:b05::/60", "2001:db8:b05:10::/60"]),
+        # The part of a home prefix that home addresses are given from is not given away
+        (("2001:db8:f00::/62",), (), 64, ["2001:db8:f00:1::/64", "2001:db8:f00:2::/64", "2001:db8:f00:3::/64"]),
+    ],
+)
+def test_mobile_routers_get_prefixes_in_turn(
+    homes: tuple[str, ...], delegate: tuple[str, ...], length: int, expected: list[str]
+) -> None:
+    settings = served(prefixes=homes)
+    pool = tuple(IPv6Network(prefix) for prefix in delegate)
+    settings = replace(settings, home_agent=replace(settings.home_agent, delegate=pool))
+    for place, prefix in enumerate(expected):
+        node = new_node(settings, f"bus{place}", prefixes=(Wish(length),))
+        assert node.prefixes == (IPv6Network(prefix),)
+        assert enrolment(settings, node).prefixes == (str(IPv6Network(prefix)),)
+        settings = replace(settings, node=(*settings.node, node))
+    if length == 64:
+        with pytest.raises(NewNodeError, match="no prefix of length 64 is free: add one to home_agent.delegate"):
+            new_node(settings, "last", prefixes=(Wish(),))
+
+
+def test_a_router_may_have_several_prefixes() -> None:
+    settings = served()
+    settings = replace(settings, home_agent=replace(settings.home_agent, delegate=(IPv6Network("2001:db8:b05::/56"),)))
+    node = new_node(settings, "bus", prefixes=(IPv6Network("2001:db8:b05::/64"), Wish(), Wish(60)))
+    assert [str(prefix) for prefix in node.prefixes] == [
+        "2001:db8:b05::/64",
+        "2001:db8:b05:1::/64",
+        "2001:db8:b05:10::/60",
+    ]
+
+
+def test_a_prefix_that_cannot_be_is_refused() -> None:
+    bus = new_node(served(), "bus", prefixes=(IPv6Network("2001:db8:b05::/56"),))
+    with pytest.raises(NewNodeError, match="prefix 2001:db8:b05:1::/64: overlaps a prefix of bus"):
+        new_node(served(bus), "train", prefixes=(IPv6Network("2001:db8:b05:1::/64"),))
+    tram = new_node(served(), "tram", prefixes=(IPv6Network("2001:db8:f00::8000/113"),))
+    with pytest.raises(NewNodeError, match="home address 2001:db8:f00::9000: is behind tram, a mobile router"):
+        new_node(served(tram), "laptop", home_address=IPv6Address("2001:db8:f00::9000"))

@@ -34,6 +34,7 @@ enrolments = st.builds(
         st.builds(IkeSecret, st.text(min_size=1, max_size=80), secrets),
         st.builds(StaticKeys, directions, directions),
     ),
+    st.lists(st.sampled_from(("2001:db8:b05::/56", "2001:db8:f00:10::/64")), max_size=2).map(tuple),
 )
 
 
@@ -44,6 +45,11 @@ def string(octets: bytes, version: int = 1) -> str:
 
 def test_it_is_what_the_octets_by_hand_give() -> None:
     assert encode(LAPTOP) == string(OCTETS)
+
+
+def test_a_prefix_that_is_none_is_damage() -> None:
+    with pytest.raises(EnrolmentError, match="damaged"):
+        decode(encode(msgspec.structs.replace(LAPTOP, prefixes=("2001:db8::1/64",))))
 
 
 def test_it_is_short_and_in_one_piece() -> None:

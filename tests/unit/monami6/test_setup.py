@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from mip6.enrolment import Enrolment, IkeSecret, Keys, Protection, SharedKey, StaticKeys, encode
+from mip6.ipsec import protected_mtu
 from mn_agent import config
+from mn_agent.core.links import Link
 from monami6.__main__ import main
 from monami6.exits import FAILED, USAGE
 
@@ -21,12 +23,13 @@ OPTIONS = (
 )
 
 
-def string(protection: Protection) -> str:
+def string(protection: Protection, *prefixes: str) -> str:
     addresses = IPv6Address("2001:db8:aa::1"), IPv6Address("2001:db8:f00::10")
-    return encode(Enrolment(*addresses, "laptop@example.org", protection))
+    return encode(Enrolment(*addresses, "laptop@example.org", protection, prefixes))
 
 
 SHARED = string(SharedKey(1234, KEY))
+ROUTER = string(SharedKey(1234, KEY), "2001:db8:b05::/56")
 Setup = Callable[..., Result]
 
 
@@ -111,6 +114,9 @@ def test_the_key_may_come_through_a_pipe_and_be_for_ikev2(setup: Setup, path: Pa
         (("MONAMI6-1-AAAA", "--yes"), "", "the enrolment string is damaged"),
         (("-",), "hello", "this is no enrolment string: it must look like MONAMI6-1-"),
         ((SHARED, "--spi", "300"), "", "the string says it all: leave out --spi"),
+        ((SHARED, "--prefix", "2001:db8:b05::/64"), "", "the string says it all: leave out --prefix"),
+        ((SHARED, "--router", "lan0"), "", "the home agent has no prefix for a network behind this machine"),
+        ((ROUTER, "--yes"), "", "give --router INTERFACE, which leads there"),
         ((*OPTIONS, "--key-file", "/nonexistent", "--yes"), "", "--key-file /nonexistent: No such file"),
         ((*OPTIONS, "--key-file", "-", "--yes"), f"{KEY.hex()}zz", "must be 16 to 64 octets as hexadecimal digits"),
         ((*OPTIONS, "--key-file", "-", "--yes"), KEY.hex()[:20], "a secret of 16 to 64 octets as hexadecimal digits"),
@@ -155,3 +161,40 @@ def test_the_links_of_this_machine_are_shown(setup: Setup, monkeypatch: pytest.M
     assert re.search(r"Links +\S+", setup(SHARED, "--yes").stdout)
     monkeypatch.setattr("mn_agent.system.found_links.found_links", refuse)
     assert "cannot be looked at: no netlink here" in setup(SHARED, "--yes", "--force").stdout
+
+
+@pytest.mark.parametrize(
+    ("protection", "mtu"), [(SharedKey(1234, KEY), 1460), (IkeSecret("ha.example.org", KEY), protected_mtu(1500))]
+)
+def test_a_mobile_router_is_told_what_else_it_needs(
+    setup: Setup, path: Path, protection: Protection, mtu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = [Link(1, "wifi", "wifi", 3, "wlan0"), Link(2, "lte", "lte", 4, "wwan0", has_router=False)]
+    monkeypatch.setattr("mn_agent.system.found_links.found_links", lambda _: links)
+    done = setup(string(protection, "2001:db8:b05::/56"), "--router", "lan0", "--router", "lan1", "--yes")
+    assert done.exit_code == 0, done.output
+    router = config.read(path).router
+    assert (router.interfaces, router.prefixes) == (("lan0", "lan1"), (IPv6Network("2001:db8:b05::/56"),))
+    for shown in (
+        "Behind it      2001:db8:b05::/56 at lan0, lan1",
+        "net.ipv6.conf.wlan0.forwarding = 0\n    net.ipv6.conf.lan0.forwarding = 1",
+        "ip -6 address add 2001:db8:b05:1::1/64 dev lan1",
+        "interface lan1 {",
+        f"AdvLinkMTU {mtu};\n        prefix 2001:db8:b05:1::/64 {{ }};",
+        "/etc/systemd/network/70-lan0.network",
+        "[IPv6Prefix]\n    Prefix=2001:db8:b05::/64",
+    ):
+        assert shown in done.stdout
+    assert "wwan0" not in done.stdout.partition("sysctl.d")[2]
+
+
+def test_a_mobile_router_by_options(setup: Setup, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError("no netlink here")
+
+    monkeypatch.setattr("mn_agent.system.found_links.found_links", refuse)
+    more = ("--router", "lan0", "--prefix", "2001:db8:b05::/64", "--key-file", "-", "--yes")
+    done = setup(*OPTIONS, *more, typed=KEY.hex())
+    assert done.exit_code == 0, done.output
+    assert config.read(path).router.prefixes == (IPv6Network("2001:db8:b05::/64"),)
+    assert "AdvLinkMTU 1460;" in done.stdout

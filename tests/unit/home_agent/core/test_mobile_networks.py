@@ -321,7 +321,8 @@ def test_who_sends_too_much_to_a_host_behind_the_router_is_told() -> None:
 )
 def test_a_prefix_belongs_to_one_node_only(prefix: str, why: str | None) -> None:
     known = replace(settings(), node=(LAPTOP, replace(ROUTER, prefixes=(TRAIN,))))
-    assert conflict(known, LAPTOP, IPv6Network(prefix)) == why
+    network = IPv6Network(prefix)
+    assert conflict(known, replace(LAPTOP, prefixes=(network,))) == (None if why is None else (network, why))
 
 
 def test_an_entry_keeps_what_it_may_have() -> None:
