@@ -327,11 +327,13 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             return self._reconciler.counters() if self._reconciler else {}
         return {}
 
-    def addresses(self, name: str) -> frozenset[IPv6Address]:
-        """What is in a set of our nftables table that its rules fill; nothing without the kernel."""
+    def addresses(self, name: str) -> Mapping[IPv6Address, Counter]:
+        """What is in a set of our nftables table that its rules fill, and what they have counted; nothing without the
+        kernel.
+        """
         with suppress(OSError):
-            return self._reconciler.addresses(name) if self._reconciler else frozenset()
-        return frozenset()
+            return self._reconciler.addresses(name) if self._reconciler else {}
+        return {}
 
     def usages(self) -> Mapping[State, Usage]:
         """Of the security associations; none without the kernel."""

@@ -16,6 +16,7 @@ LEVELS: Mapping[str, int] = {
     "configuration-refused": logging.ERROR,
     "home-agent": logging.WARNING,
     "refused": logging.WARNING,
+    "router": logging.WARNING,
     "trouble": logging.WARNING,
 }
 """How bad what has this name is; all else is for information."""

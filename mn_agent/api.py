@@ -12,7 +12,6 @@ from mip6.config import ConfigError
 from mip6.control import ControlError, Method, converted
 from mip6.daemon import boottime
 from mn_agent.core.bindings import EntryState
-from mn_agent.core.changes import status_text
 from mn_agent.core.events import PolicyChosen, Subject, SwitchRequested
 from mn_agent.core.explain import Packet, explain
 from mn_agent.core.flow_bindings import is_due
@@ -21,6 +20,7 @@ from mn_agent.core.registration import endpoint
 from mn_agent.core.report import status
 from mn_agent.core.state import State
 from mn_agent.core.status import Status
+from mn_agent.core.status_text import status_text
 from mn_agent.system import policies
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Api:
     async def _status(self, arguments: Arguments) -> Status:
         _expect(arguments)
         agent = self._agent
-        return self._told(counters=agent.counters(), usages=agent.usages(), dropped=agent.dropped())
+        counted = {"counters": agent.counters(), "usages": agent.usages(), "dropped": agent.dropped()}
+        return self._told(**counted, hosts=agent.hosts())
 
     async def _interfaces(self, arguments: Arguments) -> object:
         """The addresses as the agent sees them, by interface name."""

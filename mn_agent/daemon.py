@@ -70,6 +70,7 @@ from mn_agent.core.ike import CONNECTION, TRY_S, connection
 from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.kernel import SEEN, TABLE_NAME, counter_name, wanted_kernel
 from mn_agent.core.probing import Probe
+from mn_agent.core.router import HOSTS
 from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import ROUTE_OPTIMIZATION, Saved, State
 from mn_agent.system import policies
@@ -329,7 +330,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
     def _look_for_correspondents(self) -> None:
         """Traffic with them is noticed by the kernel, which tells nobody."""
         if self.state.settings.route_optimization.networks:
-            seen = self.addresses(SEEN)
+            seen = frozenset(self.addresses(SEEN))
             if seen != self.state.seen:
                 self.handle(CorrespondentsSeen(seen))
         asyncio.get_running_loop().call_later(CORRESPONDENTS_S, self._look_for_correspondents)
@@ -356,6 +357,10 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         """Return when what NetworkManager says now is known; that may be never."""
         if self._network_manager is not None:
             await self._network_manager.look()
+
+    def hosts(self) -> Mapping[str, Mapping[IPv6Address, Counter]]:
+        """What the hosts behind a mobile router have sent and got, by the names of both sets."""
+        return {name: self.addresses(name) for name in HOSTS if self.state.settings.router.prefixes}
 
     def refresh(self) -> None:
         """Tell the home agent everything anew."""

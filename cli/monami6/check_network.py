@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monami6.check_router import mobile_router
 from monami6.checks import CannotTellError, Check, Finding, Patient, ok, problem, warning
 
 SMALLEST_LINK_MTU = 1320
@@ -67,4 +68,5 @@ def _mtu(interface: str) -> int:
 CHECKS = (
     Check("routes", routes),
     Check("MTU", mtu),
+    Check("mobile router", mobile_router),
 )

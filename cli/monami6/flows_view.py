@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mn_agent.core.status import DefaultTraffic, FlowStatus, Status, Traffic
+from mn_agent.core.status import DefaultTraffic, FlowStatus, RouterStatus, Status, Traffic
 from monami6.tables import BAD, DOUBTFUL, QUIET, console, table
 from monami6.times import since
 from monami6.whereabouts import pinned, place
@@ -35,6 +35,9 @@ def show(status: Status) -> None:
         _show_flow(screen, flow, status.at, width)
     screen.print()
     _show_default(screen, status.default, status.at, width)
+    if status.router is not None:
+        screen.print()
+        _show_router(screen, status.router)
 
 
 def _show_flow(screen: Console, flow: FlowStatus, now: float, width: int) -> None:
@@ -85,6 +88,17 @@ def _amounts(links: list[str], counted: Counted, width: int) -> Table:
 
 def _amount(told: Traffic | None) -> str:
     return "unknown" if told is None else traffic(told.packets, told.octets)
+
+
+def _show_router(screen: Console, router: RouterStatus) -> None:
+    """What the networks behind a mobile router have sent and got, whatever the flow, and the hosts in them lately."""
+    drawn = table("BEHIND IT", "SENT", "RECEIVED")
+    rows = [(one.prefix, one.sent, one.received) for one in router.networks]
+    rows += [(f"  {one.address}", one.sent, one.received) for one in router.hosts]
+    drawn.columns[0].width = max(len(name) for name, *_ in rows)  # an address is never folded
+    for name, sent, received in rows:
+        drawn.add_row(name, _amount(sent), _amount(received))
+    screen.print(drawn)
 
 
 def _show_default(screen: Console, default: DefaultTraffic, now: float, width: int) -> None:

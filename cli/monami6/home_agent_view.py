@@ -53,10 +53,14 @@ def _nodes(status: Status) -> Table:
     drawn = table("NODE", "ADDRESS", "")
     addresses = [node.home_address for node in status.nodes]
     addresses += [binding.care_of_address for node in status.nodes for binding in node.bindings]
+    addresses += [one.prefix for node in status.nodes for one in node.prefixes]
     drawn.columns[1].width = max(map(len, addresses))  # an address is never folded, for somebody wants to copy it
     for node in status.nodes:
         bound = None if node.bindings else Text("not registered", style=QUIET)
         drawn.add_row(_name(node), cell(node.home_address, Text("home address", style=QUIET)), bound)
+        for one in node.prefixes:
+            told = ("forwarded", GOOD) if one.forwarded else ("not forwarded", QUIET)
+            drawn.add_row("  network behind it", one.prefix, Text(*told))
         for binding in node.bindings:
             drawn.add_row(_binding(binding), binding.care_of_address, _times(binding, status.at))
     return drawn

@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from mn_agent.core.status import SCHEMA, CorrespondentStatus, FlowStatus, IkeStatus, LinkStatus, PathStatus, Status
+from mn_agent.core.status import (
+    SCHEMA,
+    CorrespondentStatus,
+    FlowStatus,
+    IkeStatus,
+    LinkStatus,
+    PathStatus,
+    RouterStatus,
+    Status,
+)
 from monami6.answers import decode
 from monami6.tables import BAD, DOUBTFUL, GOOD, QUIET, cell, console, notes, table
 from monami6.times import since, until
@@ -58,6 +67,18 @@ def _registration(status: Status) -> Iterator[Text]:
         yield Text("  one link at a time: this home agent takes a single care-of address", style=DOUBTFUL)
     security = _SECURITY.get(status.security, status.security)
     yield Text(f"Home address {status.home_address} of {status.identity},\n  {security}")
+    if status.router is not None:
+        yield from _router(status.router)
+
+
+def _router(router: RouterStatus) -> Iterator[Text]:
+    """`monami6 flows` says more."""
+    mode = ("as a host only", BAD) if router.mode == "host" else (f"in {router.mode} mode", QUIET)
+    networks = ", ".join(one.prefix for one in router.networks)
+    inwards = (", ".join(router.interfaces), "") if router.interfaces else ("no interface that is there", BAD)
+    yield Text.assemble(f"Mobile router for {networks}\n  behind ", inwards, ", served ", mode)
+    if router.problem:
+        yield Text(f"  {router.problem}", style=BAD if router.mode == "host" else DOUBTFUL)
 
 
 def _traffic(status: Status) -> Iterator[Text]:

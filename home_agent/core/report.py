@@ -9,7 +9,7 @@ from home_agent.core.ike import connection_name
 from home_agent.core.kernel import STATIC_COUNTERS, counter_name
 from home_agent.core.settings import Node
 from home_agent.core.state import State
-from home_agent.core.status import BindingStatus, FlowStatus, HomeAgentStatus, NodeStatus, Status
+from home_agent.core.status import BindingStatus, FlowStatus, HomeAgentStatus, NodeStatus, PrefixStatus, Status
 from mip6.associations import associations
 from mip6.ipsec import Association, Side
 from mip6.spelling import spell
@@ -85,6 +85,11 @@ def _node(
             for bid, binding in bindings
         ],
         flows=_flows(place, entry, counters) if entry else [],
+        router=entry is not None and entry.network.is_router,
+        prefixes=[
+            PrefixStatus(prefix=str(prefix), forwarded=entry is not None and prefix in entry.network.prefixes)
+            for prefix in node.prefixes
+        ],
     )
 
 

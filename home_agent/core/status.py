@@ -34,6 +34,14 @@ class FlowStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Packets and octets, by binding identifier."""
 
 
+class PrefixStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a network behind a mobile router."""
+
+    prefix: str
+    forwarded: bool
+    """Whether packets for it go through a tunnel now."""
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A mobile node."""
 
@@ -48,6 +56,10 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Those of IPsec that protect its messages."""
     bindings: list[BindingStatus]
     flows: list[FlowStatus]
+    router: bool = False
+    """Whether it is bound as a mobile router."""
+    prefixes: list[PrefixStatus] = []
+    """Of the networks behind it."""
 
 
 class HomeAgentStatus(msgspec.Struct, frozen=True, kw_only=True):

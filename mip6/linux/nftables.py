@@ -79,11 +79,17 @@ class Nftables:
             found[answer[_OBJECT_NAME].rstrip(b"\0").decode()] = counter
         return found
 
-    def addresses(self, table: str, name: str) -> frozenset[IPv6Address]:
-        """What is in a set of addresses that rules fill. Raises NftablesError when there is no such set."""
+    def addresses(self, table: str, name: str) -> dict[IPv6Address, Counter]:
+        """What is in a set of addresses that rules fill, and what they have counted, if they do. Raises NftablesError
+        when there is no such set.
+        """
         listed = self.run(f"list set ip6 {table} {name}")
         elements = next(one["set"] for one in listed if "set" in one).get("elem", [])
-        return frozenset(IPv6Address(element["elem"]["val"]) for element in elements)
+        return {IPv6Address(one["elem"]["val"]): _counter(one["elem"].get("counter")) for one in elements}
+
+
+def _counter(told: dict[str, int] | None) -> Counter:
+    return Counter(told["packets"], told["bytes"]) if told is not None else Counter()
 
 
 def _request(kind: int, name: str) -> Request:

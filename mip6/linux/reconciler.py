@@ -233,8 +233,10 @@ class Reconciler:
         """The named counters of our table."""
         return self._nftables.counters(self._table_name) if self._actual.table is not None else {}
 
-    def addresses(self, name: str) -> frozenset[IPv6Address]:
-        """What is in a set of our table that its rules fill. Raises OSError when it is not there."""
+    def addresses(self, name: str) -> dict[IPv6Address, Counter]:
+        """What is in a set of our table that its rules fill, and what they have counted. Raises OSError when it is not
+        there.
+        """
         return self._nftables.addresses(self._table_name, name)
 
     def _find_security(self) -> None:

@@ -1,27 +1,11 @@
 """What to tell people about a step: the difference between two states."""
 
 from collections.abc import Iterator
-from enum import IntEnum
 
-from mip6.wire.registry import FlowStatus, Status
 from mn_agent.core.bindings import EntryState
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.state import State
-
-
-def status_text(status: int) -> str:
-    """A Binding Acknowledgement's status for people."""
-    return _text(Status, status)
-
-
-def flow_status_text(status: int) -> str:
-    """The home agent's no to a flow, for people."""
-    return f"the home agent does not bind it: {_text(FlowStatus, status)}"
-
-
-def _text(kind: type[IntEnum], status: int) -> str:
-    known = {member.value: member.name.replace("_", " ").lower() for member in kind}
-    return f"{known.get(status, 'unknown status')} ({status})"
+from mn_agent.core.status_text import flow_status_text, status_text
 
 
 def changes(before: State, after: State) -> list[Notice]:
@@ -78,6 +62,10 @@ def _service(before: State, after: State) -> Iterator[Notice]:
             yield Notice(NoticeKind.SERVED_AGAIN, "asking the home agent again")
     if before.registration.multiple and not after.registration.multiple:
         yield Notice(NoticeKind.SINGLE_CARE_OF_ADDRESS, "the home agent takes a single care-of address")
+    network = after.registration.network
+    if network.mode is not before.registration.network.mode:
+        text = network.problem or f"asking to be served as a mobile router, in {network.mode.value} mode"
+        yield Notice(NoticeKind.ROUTER, text)
     if before.registration.flow_bindings and not after.registration.flow_bindings:
         yield Notice(NoticeKind.FLOW, "the home agent binds no flows: what it sends takes the default's link")
     if before.flows.name != after.flows.name:

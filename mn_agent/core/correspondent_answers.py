@@ -26,7 +26,6 @@ from mip6.wire.options import BindingIdentifier
 from mip6.wire.registry import BindingErrorStatus, NextHeader, Status
 from mn_agent.core.answers import REFRESH_FRACTION
 from mn_agent.core.bindings import Binding
-from mn_agent.core.changes import status_text
 from mn_agent.core.correspondents import (
     NONE,
     Correspondent,
@@ -39,6 +38,7 @@ from mn_agent.core.correspondents import (
     Update,
     fail,
 )
+from mn_agent.core.status_text import status_text
 
 DO_NOT_SEND_S = 600.0
 """How long a correspondent is left alone that refuses, or does not know what it is asked."""

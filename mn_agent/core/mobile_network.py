@@ -13,6 +13,7 @@ from mip6.wire.messages import BindingAcknowledgement
 from mip6.wire.options import MobileNetworkPrefix
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingUpdateFlag, Status
 from mn_agent.core.settings import Home, RouterSettings
+from mn_agent.core.status_text import status_text
 
 PREFIX_OCTETS = 24
 """A Mobile Network Prefix option, and what its place may cost."""
@@ -66,6 +67,16 @@ class MobileNetwork:
     def octets(self) -> int:
         """What those take."""
         return PREFIX_OCTETS * len(self.options)
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is not as the configuration says, for people."""
+        if not self.failed:
+            return None
+        refusals = ", ".join(f"{mode.value} mode: {status_text(status)}" for mode, status in self.failed.items())
+        if self.is_router:
+            return f"the home agent refused ({refusals}); it serves the prefixes that it has for us"
+        return f"no home agent serves us as a mobile router ({refusals}); `monami6 refresh` asks again"
 
 
 def configured(router: RouterSettings) -> MobileNetwork:

@@ -19,6 +19,7 @@ class NoticeKind(Enum):
     IKE = "ike"
     POLICY = "policy"
     HOME_AGENT = "home-agent"
+    ROUTER = "router"
     RESUMED = "resumed"
     REFUSED = "refused"
     SERVED_AGAIN = "served-again"

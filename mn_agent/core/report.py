@@ -1,6 +1,7 @@
 """The agent's state as people see it."""
 
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv6Address
 from math import inf
 from types import MappingProxyType
 
@@ -14,7 +15,6 @@ from mip6.xfrm import Usage
 from mn_agent.core import router
 from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
-from mn_agent.core.changes import flow_status_text, status_text
 from mn_agent.core.correspondents import Correspondent
 from mn_agent.core.devices import Device
 from mn_agent.core.flows import chain_name, selectors
@@ -29,14 +29,18 @@ from mn_agent.core.status import (
     CorrespondentStatus,
     DefaultTraffic,
     FlowStatus,
+    HostStatus,
     IkeSaStatus,
     IkeStatus,
     LinkStatus,
+    NetworkStatus,
     PathStatus,
     Registered,
+    RouterStatus,
     Status,
     Traffic,
 )
+from mn_agent.core.status_text import flow_status_text, status_text
 
 _HOLDS = (EntryState.REGISTERED, EntryState.UPDATING)
 
@@ -51,8 +55,9 @@ def status(
     counters: Mapping[str, Counter],
     usages: Mapping[XfrmState, Usage] = MappingProxyType({}),
     dropped: Mapping[str, int] = MappingProxyType({}),
+    hosts: Mapping[str, Mapping[IPv6Address, Counter]] = MappingProxyType({}),
 ) -> Status:
-    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`, `dropped`: of the kernel."""
+    """`unix_time`: what the wall clock says at `now`. `counters`, `usages`, `dropped`, `hosts`: of the kernel."""
     offset_s = unix_time - now
     seen = {name: counters[name].packets for name in (*STATIC_COUNTERS, router.SPOOFED) if name in counters}
     return Status(
@@ -68,6 +73,7 @@ def status(
         ike=_ike(state, offset_s),
         associations=associations(state.settings.association, Side.MOBILE_NODE, usages, state.ike.tunnels),
         correspondents=[_correspondent(state, one, offset_s) for one in state.correspondents.known.values()],
+        router=_router(state, counters, hosts) if state.settings.router.prefixes else None,
         links=[_link(state, link, offset_s, counters) for link in state.links.values()],
         clock_offset_s=_clock_offset_s(state, offset_s),
         troubles=dict(state.troubles),
@@ -214,6 +220,35 @@ def _correspondent(state: State, one: Correspondent, offset_s: float) -> Corresp
         again_at=pause.until_at + offset_s if pause else None,
         problem=pause.why if pause else None,
     )
+
+
+def _router(
+    state: State, counters: Mapping[str, Counter], hosts: Mapping[str, Mapping[IPv6Address, Counter]]
+) -> RouterStatus:
+    settings, network = state.settings.router, state.registration.network
+    there = router.inside(state.interfaces, settings)
+    sent, received = (hosts.get(name, {}) for name in router.HOSTS)
+
+    def counted(place: int, direction: str) -> Traffic | None:
+        return _amount(counters.get(router.network_counter(place, direction)))
+
+    return RouterStatus(
+        mode=network.mode.value,
+        interfaces=[one.name for one in state.interfaces if one.index in there.indexes],
+        networks=[
+            NetworkStatus(prefix=str(prefix), sent=counted(place, "up"), received=counted(place, "down"))
+            for place, prefix in enumerate(settings.prefixes)
+        ],
+        hosts=[
+            HostStatus(address=str(address), sent=_amount(sent.get(address)), received=_amount(received.get(address)))
+            for address in sorted(sent.keys() | received.keys())
+        ],
+        problem=network.problem,
+    )
+
+
+def _amount(counter: Counter | None) -> Traffic | None:
+    return Traffic(*counter) if counter is not None else None
 
 
 def _link(state: State, link: Link, offset_s: float, counters: Mapping[str, Counter]) -> LinkStatus:

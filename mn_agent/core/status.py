@@ -146,6 +146,35 @@ class CorrespondentStatus(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
+class NetworkStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A network behind a mobile router."""
+
+    prefix: str
+    sent: Traffic | None
+    """Through the tunnel; None when the kernel does not tell."""
+    received: Traffic | None
+
+
+class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A host there that was heard of in the last hour."""
+
+    address: str
+    sent: Traffic | None
+    received: Traffic | None
+
+
+class RouterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What is behind a mobile router (RFC 3963)."""
+
+    mode: str
+    """explicit, implicit; host: no home agent serves us as a router."""
+    interfaces: list[str]
+    """Those that lead inwards."""
+    networks: list[NetworkStatus]
+    hosts: list[HostStatus]
+    problem: str | None
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `status`."""
 
@@ -164,6 +193,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     associations: list[AssociationStatus]
     """Those of IPsec that protect the messages to and from the home agent."""
     correspondents: list[CorrespondentStatus]
+    router: RouterStatus | None = None
+    """None for a host."""
     links: list[LinkStatus]
     clock_offset_s: float | None
     """The home agent's time of day less ours, as far as its answers tell; None before the first."""

@@ -76,6 +76,8 @@ _XML = f"""{_HEAD}<node>
     <property name="IkeCareOfAddress" type="s" access="read"/>
     <property name="Links" type="aa{{sv}}" access="read"/>
     <property name="Flows" type="aa{{sv}}" access="read"/>
+    <property name="RouterMode" type="s" access="read"/>
+    <property name="Networks" type="as" access="read"/>
     <property name="Troubles" type="a{{ss}}" access="read"/>
   </interface>
   <interface name="{PROPERTIES}">
@@ -382,6 +384,8 @@ def properties(status: Status) -> dict[str, Variant]:
         "IkeCareOfAddress": _string(status.ike.care_of_address),
         "Links": Variant("aa{sv}", [_link(link) for link in status.links]),
         "Flows": Variant("aa{sv}", [_flow(flow) for flow in status.flows]),
+        "RouterMode": _string(status.router.mode if status.router else None),
+        "Networks": Variant("as", [one.prefix for one in status.router.networks] if status.router else []),
         "Troubles": Variant("a{ss}", {_text(what): _text(why) for what, why in status.troubles.items()}),
     }
 

@@ -21,6 +21,7 @@ from mn_lab.layout import (
     HOME_AGENT_ADDRESS,
     HOST_INTERFACE,
     INSIDE,
+    MOBILE_NETWORK,
     MOBILE_NODE,
     MOBILE_SIDE,
     ROUTER_ADDRESS,
@@ -137,6 +138,20 @@ def test_a_flow_of_a_host_moves_without_losing_anything(lab: Lab) -> None:
     assert found == {"datagrams": both_ways("lte") | both_ways("wifi") | both_ways("ethernet")}
 
 
+def test_up_tells_the_hosts_behind_the_router(prefix: str) -> None:
+    program = [sys.executable, "-m", "monami6", "lab", "--prefix", f"{prefix[:-1]}u-"]
+    try:
+        told = subprocess.run(
+            [*program, "up", "--router", "--links", "wifi"], capture_output=True, text=True, check=True
+        )
+        assert f"Behind the mobile router:\n  host1        {HOST1}\n  host2        {HOST2}\n" in told.stdout
+        ping = ("exec", "host1", "--", "ping", "-c", "1", CN)
+        assert f"lab --prefix {prefix[:-1]}u- {' '.join((*ping[:4], CN))}" in told.stdout
+        subprocess.run([*program, *ping], check=True, capture_output=True)
+    finally:
+        subprocess.run([*program, "down"], check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def demo(prefix: str) -> dict[tuple[str, str], dict[str, Any]]:
     """The steps by name and direction, as `monami6 lab demo --router` counts them."""
@@ -176,6 +191,32 @@ def test_a_dead_path_costs_a_host_what_the_agent_needs_to_notice(lab: Lab) -> No
             assert traffic.record(direction).figures(start_ns, end_ns).gap_ms < 1500
             returned = traffic.record(direction).figures(back_ns, last_ns)
             assert (returned.lost, returned.reordered) == (0, 0)
+
+
+# What people see
+
+
+def test_people_see_what_each_host_has_sent(lab: Lab) -> None:
+    assert arrives(lab, "host2", CN)
+    router = lab.agent.status()["router"]
+    (network,) = router["networks"]
+    hosts = {host["address"]: host for host in router["hosts"]}
+    assert network["prefix"] == str(MOBILE_NETWORK)
+    assert hosts[HOST2]["sent"]["packets"] >= 3
+    for amount in ("sent", "received"):
+        assert network[amount]["packets"] == sum(host[amount]["packets"] for host in hosts.values())
+    assert f"Mobile router for {MOBILE_NETWORK}\n  behind lan0, served in explicit mode" in lab.monami6("status")
+    assert HOST2 in lab.monami6("flows")
+    (node,) = lab.home_agent.status()["nodes"]
+    assert (node["router"], node["prefixes"]) == (True, [{"prefix": str(MOBILE_NETWORK), "forwarded": True}])
+
+
+def test_the_doctor_finds_the_router_well(lab: Lab) -> None:
+    argv = (sys.executable, "-m", "monami6", "--socket", str(lab.agent.path), "doctor", "--json")
+    command = lab.command(MOBILE_NODE, *argv, "--config", str(lab.configuration["agent"]))
+    told = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout)
+    (line,) = [check for check in told["checks"] if check["check"] == "mobile router"]
+    assert (line["result"], line["found"]) == ("ok", f"{MOBILE_NETWORK} behind lan0: served in explicit mode")
 
 
 # What is not let through
@@ -299,6 +340,7 @@ def test_it_is_a_host_on_its_uplinks_and_a_router_inside(lab: Lab) -> None:
     assert routers == {INSIDE}
     solicit = "from scapy.all import *; send(IPv6(dst='ff02::2')/ICMPv6ND_RS(), iface='mobile', verbose=False)"
     with Capture(lab, "wifi", MOBILE_SIDE, "icmp6") as capture:
+        lab.run("wifi", "ip", "-6", "neigh", "flush", "dev", MOBILE_SIDE)
         lab.run("wifi", sys.executable, "-c", solicit)
         assert arrives(lab, "wifi", "2001:db8:2:0:6d:36ff:fe00:2")
     own = lab.run("wifi", "ip", "-6", "neigh", "show", "2001:db8:2:0:6d:36ff:fe00:2")

@@ -19,12 +19,15 @@ from mn_agent.core.status import (
     DefaultTraffic,
     Explanation,
     FlowStatus,
+    HostStatus,
     IkeStatus,
     LinkReason,
     LinkStatus,
+    NetworkStatus,
     PathStatus,
     Reason,
     Registered,
+    RouterStatus,
     Status,
     Traffic,
 )
@@ -171,6 +174,17 @@ def status(**changes: Any) -> Status:
         "at": NOW,
     }
     return Status(**usual | changes)
+
+
+def router(**changes: Any) -> RouterStatus:
+    usual: dict[str, Any] = {
+        "mode": "explicit",
+        "interfaces": ["lan0"],
+        "networks": [NetworkStatus(prefix="2001:db8:b05::/56", sent=Traffic(12, 3456), received=Traffic(1, 999))],
+        "hosts": [HostStatus(address="2001:db8:b05::5", sent=Traffic(12, 3456), received=None)],
+        "problem": None,
+    }
+    return RouterStatus(**usual | changes)
 
 
 def correspondent(**changes: Any) -> CorrespondentStatus:

@@ -17,12 +17,21 @@ import netifaces
 import pytest
 
 from mip6.linux.nftables import NftablesError
-from mn_agent.core.status import IkeSaStatus
-from monami6 import check_agent, check_configuration, check_firewall, check_machine, check_network, checks, probe
+from mn_agent.core.status import IkeSaStatus, NetworkStatus, RouterStatus
+from monami6 import (
+    check_agent,
+    check_configuration,
+    check_firewall,
+    check_machine,
+    check_network,
+    check_router,
+    checks,
+    probe,
+)
 from monami6.checks import CannotTellError, Finding, Patient, Result
 from monami6.client import Client
 from monami6.exits import NOT_RUNNING, TIMED_OUT, Failure
-from tests.unit.monami6.fake import FakeDaemon, ike, link, refusal, registered, result, status
+from tests.unit.monami6.fake import FakeDaemon, ike, link, refusal, registered, result, router, status
 
 CONFIGURATION = """
 [home]
@@ -495,7 +504,7 @@ def test_the_agent_is_asked_for_its_status(tmp_path: Path) -> None:
 def test_what_only_the_agent_knows_is_unknown_without_it(tmp_path: Path) -> None:
     one = patient(tmp_path, NO_AGENT)
     looks = (check_agent.registration, check_agent.troubles, check_agent.interfaces, check_network.routes)
-    for look in (*looks, check_network.mtu, check_machine.privileges, check_machine.clock):
+    for look in (*looks, check_network.mtu, check_router.mobile_router, check_machine.privileges, check_machine.clock):
         assert "only the running agent knows" in why_unknown(look, one)
 
 
@@ -640,6 +649,53 @@ def test_a_link_must_take_the_smallest_packet_in_a_tunnel(
 def test_an_interface_that_is_not_here_has_no_mtu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_network, "Path", Files({"/proc/sys/net/ipv6/conf/eth0/mtu": None}))
     assert "no interface eth0" in why_unknown(check_network.mtu, patient(tmp_path))
+
+
+# Mobile router
+
+
+@pytest.mark.parametrize(
+    ("told", "forwarding", "expected", "what"),
+    [
+        (None, {}, Result.OK, "this machine is a host"),
+        (router(), {}, Result.OK, "2001:db8:b05::/56 behind lan0: served in explicit mode"),
+        (router(problem="no home agent serves us"), {}, Result.PROBLEM, "no home agent serves us"),
+        (router(), {"all": "0"}, Result.PROBLEM, "does not forward"),
+        (router(interfaces=[]), {}, Result.PROBLEM, "no interface is there that leads inwards"),
+        (router(), {"eth0": "1"}, Result.WARNING, "it is a router on eth0, too"),
+        (router(), {"lan0": "0"}, Result.WARNING, "it is no router on lan0"),
+        (
+            router(networks=[NetworkStatus(prefix="2001:db8:7::/64", sent=None, received=None)]),
+            {},
+            Result.WARNING,
+            "it has no address in 2001:db8:7::/64",
+        ),
+    ],
+)
+def test_a_mobile_router_is_a_router_inwards_and_a_host_on_its_uplinks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: RouterStatus | None,
+    forwarding: dict[str, str],
+    expected: Result,
+    what: str,
+) -> None:
+    for name, value in ({"all": "1", "eth0": "0", "lan0": "1"} | forwarding).items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "forwarding").write_text(f"{value}\n")
+    addresses = tmp_path / "if_inet6"
+    addresses.write_text("20010db80b0500000000000000000001 07 40 00 80     lan0\n")
+    monkeypatch.setattr(check_router, "SETTINGS", tmp_path)
+    monkeypatch.setattr(check_router, "ADDRESSES", addresses)
+    found = check_router.mobile_router(patient(tmp_path, status(router=told)))
+    assert found.result is expected
+    assert what in found.found
+    assert bool(found.remedy) is (expected is not Result.OK)
+
+
+def test_an_interface_that_is_not_here_is_no_router(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_router, "SETTINGS", tmp_path)
+    assert "no interface all" in why_unknown(check_router.mobile_router, patient(tmp_path, status(router=router())))
 
 
 # Firewall: rulesets as nft's JSON. The kernel tests show that nft writes them so, and that the judgement is right.

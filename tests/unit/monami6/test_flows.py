@@ -9,7 +9,7 @@ from click.testing import Result
 
 from mn_agent.core.status import Traffic
 from monami6.exits import FAILED, NOT_RUNNING, TIMED_OUT
-from tests.unit.monami6.fake import FakeDaemon, flow, link, result, status
+from tests.unit.monami6.fake import FakeDaemon, flow, link, result, router, status
 from tests.unit.monami6.fake import default as default_traffic
 
 Run = Callable[..., Result]
@@ -129,6 +129,14 @@ def test_of_very_many_kinds_only_some_are_listed(run: Run, socket_path: Path, nu
 def test_a_policy_without_flows_says_so(run: Run, socket_path: Path) -> None:
     text = shown(run, socket_path, flows=[])
     assert text.startswith("Policy prefer-wired, which has no flows\n\nDefault traffic: office")
+
+
+def test_networks_behind_a_mobile_router_come_last_and_the_hosts_in_them(run: Run, socket_path: Path) -> None:
+    assert rows(shown(run, socket_path, router=router()))[-3:] == [
+        ["BEHIND IT", "SENT", "RECEIVED"],
+        ["2001:db8:b05::/56", "12 packets, 3.5 kB", "1 packet, 999 B"],
+        ["2001:db8:b05::5", "12 packets, 3.5 kB", "unknown"],
+    ]
 
 
 def test_it_fits_80_columns_and_folds_no_address(run: Run, socket_path: Path) -> None:

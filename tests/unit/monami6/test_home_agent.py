@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from home_agent.__main__ import main
-from home_agent.core.status import BindingStatus, FlowStatus, HomeAgentStatus, NodeStatus
+from home_agent.core.status import BindingStatus, FlowStatus, HomeAgentStatus, NodeStatus, PrefixStatus
 from monami6.exits import FAILED, NOT_RUNNING
 from tests.unit.monami6.fake import NOW, FakeDaemon, association, bound_flow, home_agent_status, node_status, result
 
@@ -68,6 +68,18 @@ def test_a_node_without_bindings_and_one_without_identifiers(socket_path: Path) 
     assert "one binding" in text
     assert "priority" not in text
     assert "preferred" not in text
+
+
+def test_it_shows_the_networks_behind_a_mobile_router(socket_path: Path) -> None:
+    prefixes = [
+        PrefixStatus(prefix="2001:db8:b05::/56", forwarded=True),
+        PrefixStatus(prefix=f"{LONG}/128", forwarded=False),
+    ]
+    text = shown(socket_path, nodes=[node_status(router=True, prefixes=prefixes)])
+    assert ["network", "behind", "it", "2001:db8:b05::/56", "forwarded"] in [line.split() for line in text.splitlines()]
+    assert ["network", "behind", "it", f"{LONG}/128", "not", "forwarded"] in [
+        line.split() for line in text.splitlines()
+    ]
 
 
 def node(*flows: FlowStatus, **changes: Any) -> NodeStatus:

@@ -21,6 +21,7 @@ from tests.unit.monami6.fake import (
     refusal,
     registered,
     result,
+    router,
     status,
 )
 from tests.unit.monami6.fake import default as default_traffic
@@ -274,6 +275,14 @@ def test_the_way_to_a_correspondent_is_told(run: Run, socket_path: Path) -> None
     paused = replace(tunnelled, problem="no acknowledgement", again_at=NOW + 30)
     text = shown(run, socket_path, correspondents=[paused])
     assert "through the tunnel\n  no acknowledgement; left alone until 14:03:42, in 30 s\n" in text
+
+
+def test_a_mobile_router_says_what_is_behind_it_and_how_it_is_served(run: Run, socket_path: Path) -> None:
+    assert "Mobile router" not in shown(run, socket_path)
+    text = shown(run, socket_path, router=router())
+    assert "Mobile router for 2001:db8:b05::/56\n  behind lan0, served in explicit mode\n" in text
+    text = shown(run, socket_path, router=router(mode="host", interfaces=[], problem="no home agent serves us"))
+    assert "behind no interface that is there, served as a host only\n  no home agent serves us\n" in text
 
 
 def test_it_fits_80_columns_and_cuts_nothing(run: Run, socket_path: Path) -> None:

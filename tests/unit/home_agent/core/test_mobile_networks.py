@@ -22,6 +22,7 @@ from home_agent.core.home_agents import HomeAgents, hear
 from home_agent.core.home_link import HomeLink
 from home_agent.core.kernel import HOME_TABLE, SLOT_TABLES, wanted_kernel
 from home_agent.core.mobile_networks import HOST, MobileNetwork, conflict
+from home_agent.core.report import status
 from home_agent.core.settings import Node, Peer, Settings
 from mip6.kernel import Encapsulate
 from mip6.wire.discovery import (
@@ -405,3 +406,12 @@ def test_a_home_agent_without_routers_has_none_of_this() -> None:
 
 def test_on_a_home_link_a_prefix_that_is_not_bound_is_not_cut_off() -> None:
     assert BUS not in routes(bench(home_link="eth1"))
+
+
+def test_what_people_see_of_it() -> None:
+    made = bench()
+    update(made, BUS)
+    shown, other = status(made.state, made.now, unix_time=0.0, version="1", pid=2, counters={}).nodes
+    assert shown.router
+    assert {one.prefix: one.forwarded for one in shown.prefixes} == {str(BUS): True, str(TRAIN): False}
+    assert (other.router, other.prefixes) == (False, [])

@@ -21,7 +21,6 @@ from mip6.wire.messages import (
 from mip6.wire.options import BindingRefreshAdvice
 from mip6.wire.registry import BindingAcknowledgementFlag, BindingErrorStatus, Status
 from mn_agent.core import agent
-from mn_agent.core.changes import status_text
 from mn_agent.core.commands import Command, Send, SendIcmp, Tell
 from mn_agent.core.events import (
     Event,
@@ -36,6 +35,7 @@ from mn_agent.core.flows import prepare
 from mn_agent.core.links import called
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy_file import Policy
+from mn_agent.core.status_text import status_text
 from tests.story.test_refusals import always
 from tests.story.world import AGENT, HOME, World, make_link, three_links
 

@@ -5,14 +5,18 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from home_agent.core.events import SettingsChanged
 from mip6.kernel import DELIVER, FORWARD, MAIN_TABLE, Decapsulate, Kernel, host
+from mip6.table import Counter
 from mn_agent.core import events
 from mn_agent.core.interfaces import Interface, InterfaceAddress
 from mn_agent.core.kernel import OUTER_TABLE, TUNNEL_TABLE, wanted_kernel
 from mn_agent.core.policy_file import FlowRule, Policy
+from mn_agent.core.report import status
 from mn_agent.core.router import NOWHERE_TABLE, SPOOFED, Inside, inside, network_counter
+from mn_agent.core.status import Traffic
 from tests.story.test_mobile_router import BUS, TRAIN, home_agent, settings, world
-from tests.story.world import AT_ONCE, HOME, World, make_link, three_links
+from tests.story.world import AT_ONCE, EPOCH_S, HOME, World, make_link, three_links
 
 LAN = Interface(index=7, name="lan0", kind="ethernet", addresses=(InterfaceAddress(BUS[1]),))
 
@@ -112,3 +116,42 @@ def test_a_host_has_none_of_this() -> None:
     assert not {"from_inside", "forwarded", "one_hop", "for_mobile_network"} & table.chains.keys()
     assert SPOOFED not in table.counters
     assert not any(route.table == NOWHERE_TABLE for route in kernel(story).routes)
+
+
+def test_what_people_see_of_it() -> None:
+    story = router()
+    hosts = {"hosts_up": {BUS[5]: Counter(2, 200)}, "hosts_down": {BUS[6]: Counter(3, 300)}}
+    counters = {network_counter(0, "up"): Counter(2, 200), SPOOFED: Counter(7, 700)}
+    shown = status(
+        story.mn, story.now, unix_time=EPOCH_S + story.now, version="1", pid=2, counters=counters, hosts=hosts
+    )
+    assert shown.router is not None
+    assert (shown.router.mode, shown.router.interfaces, shown.router.problem) == ("explicit", ["lan0"], None)
+    assert [(one.prefix, one.sent, one.received) for one in shown.router.networks] == [
+        (str(BUS), Traffic(2, 200), None),
+        (str(TRAIN), None, None),
+    ]
+    assert [(one.address, one.sent, one.received) for one in shown.router.hosts] == [
+        (str(BUS[5]), Traffic(2, 200), None),
+        (str(BUS[6]), None, Traffic(3, 300)),
+    ]
+    assert shown.counters[SPOOFED] == 7
+    host = World(three_links()).start().run(3)
+    assert status(host.mn, host.now, unix_time=host.now, version="1", pid=2, counters={}).router is None
+
+
+@pytest.mark.req("NEMO-08")
+def test_people_hear_how_it_is_served_and_why() -> None:
+    story = router(home_agent=home_agent(BUS))
+    refused = (
+        "the home agent refused (explicit mode: not authorized for prefix (142)); it serves the prefixes that it has"
+    )
+    assert any(refused in notice for notice in story.notices)
+    story.home_agent_hears(SettingsChanged(home_agent(BUS, TRAIN)))
+    story.refresh()
+    story.run(2)
+    assert "asking to be served as a mobile router, in explicit mode" in story.notices
+    alone = router(home_agent=home_agent())
+    told = [notice for notice in alone.notices if "no home agent serves us as a mobile router" in notice]
+    assert len(told) == 1
+    assert "not authorized for prefix (142), implicit mode: forwarding setup failed (143)" in told[0]

@@ -231,6 +231,11 @@ def test_the_properties(tmp_path: Path) -> None:
         assert await get(daemon, "DefaultLink") == "office"
         assert await get(daemon, "IkeLink") == ""
         assert await get(daemon, "IkeCareOfAddress") == "2001:db8:1::10"
+        assert (await get(daemon, "RouterMode"), await get(daemon, "Networks")) == ("", [])
+        agent.becomes(router=fake.router())
+        assert await get(daemon, "RouterMode") == "explicit"
+        assert await get(daemon, "Networks") == ["2001:db8:b05::/56"]
+        agent.becomes(links=[fake.link(), lte], flows=[fake.flow(pinned="office")], ike=fake.ike(link=None))
         first, second = await get(daemon, "Links")
         assert "Captive" not in first, "unknown is not no"
         assert {name: one["data"] for name, one in second.items()} == {
