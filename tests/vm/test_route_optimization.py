@@ -149,3 +149,85 @@ def test_a_switch_loses_nothing(lab: Lab) -> None:
     lab.monami6("switch", "--auto")
     for stream in STREAMS:
         assert_none_lost(fates, stream.name)
+
+
+@pytest.mark.req("PKT-08", "PKT-12", "RR-04")
+def test_when_the_correspondent_forgets_it_is_the_tunnel_again_until_it_learns_again(lab: Lab) -> None:
+    with (
+        Capture(lab, HOME_AGENT, HOST_INTERFACE) as at_home_agent,
+        Capture(lab, "ethernet", MOBILE_SIDE) as on_link,
+        Streams(lab, STREAMS) as flowing,
+    ):
+        wait_direct_packets(lab, 50)
+        lab.correspondent.call("fault", faults=["no-home-test"])
+        lab.correspondent.call("forget")
+        lab.wait(lambda status: status["correspondents"][0]["link"] is None, "through the tunnel", PATIENCE_S)
+        told = lab.wait(lambda status: status["correspondents"][0]["problem"] is not None, "a reason", PATIENCE_S)
+        assert told["correspondents"][0]["problem"] in (
+            "it has lost the binding",
+            "the home address could not be tested",
+        )
+        lab.correspondent.call("fault", faults=[])
+        wait_direct(lab, "ethernet")
+        wait_direct_packets(lab, 50)
+        fates = flowing.fates()
+    assert_none_lost(fates, STREAM.name)
+    assert len(at_home_agent.rows(PAYLOAD, ["frame.number"])) > 20
+    errors = on_link.rows("mip6.mhtype == 7", ["ipv6.src", "ipv6.dst", "mip6.be.status", "mip6.be.haddr"])
+    assert errors[0] == [CN, care_of(lab, "ethernet"), "1", HOME]
+
+
+def test_an_agent_that_is_killed_and_started_again_loses_nothing(lab: Lab) -> None:
+    with Streams(lab, STREAMS) as flowing:
+        wait_direct_packets(lab, 50)
+        lab.kill_agent()
+        lab.start_agent()
+        lab.wait_registered(PATIENCE_S)
+        wait_direct(lab, "ethernet")
+        wait_direct_packets(lab, 50)
+        fates = flowing.fates()
+    for stream in STREAMS:
+        assert_none_lost(fates, stream.name)
+
+
+@pytest.mark.req("RR-01", "RR-05", "RR-08", "MH-12")
+def test_home_tests_take_the_tunnel_and_care_of_tests_do_not(lab: Lab) -> None:
+    before = lab.agent.status()["correspondents"][0]["until"]
+    with Capture(lab, "ethernet", MOBILE_SIDE) as capture:
+        lab.correspondent.call("refresh", home_address=HOME)
+        lab.wait(lambda status: status["correspondents"][0]["until"] > before, "refreshed", PATIENCE_S)
+    away = care_of(lab, "ethernet")
+    rows = capture.rows("mip6.mhtype", ["mip6.mhtype", "ipv6.src", "ipv6.dst"])
+    ways = {kind: (source, destination) for kind, source, destination in rows}
+    through_tunnel = (f"{HA},{CN}", f"{away},{HOME}")
+    assert {kind: ways[kind] for kind in ("0", "1", "2", "3", "4")} == {
+        "0": through_tunnel,
+        "1": (f"{away},{HOME}", f"{HA},{CN}"),
+        "2": (away, CN),
+        "3": through_tunnel,
+        "4": (CN, away),
+    }
+
+
+@pytest.mark.req("SEC-05", "RR-01")
+def test_with_ikev2_home_tests_are_protected(prefix: str) -> None:
+    lab = Lab(["ethernet"], prefix=prefix, security="ikev2", agent_toml=f"{ON}[ikev2]\npayload = false\n")
+    try:
+        lab.lay_out()
+        file = lab.configuration["home-agent"]
+        file.write_text(file.read_text().replace("ikev2 = { secret", "ikev2 = { payload = false, secret"))
+        lab.start_correspondent()
+        lab.start()
+        with Capture(lab, "ethernet", MOBILE_SIDE) as capture:
+            lab.wait_registered(PATIENCE_S)
+            wait_direct(lab, "ethernet", "ethernet")
+            with Streams(lab, STREAMS) as flowing:
+                wait_direct_packets(lab, 50)
+                fates = flowing.fates()
+        assert_none_lost(fates, STREAM.name)
+        away = care_of(lab, "ethernet")
+        assert capture.rows("mip6.mhtype == 1 || mip6.mhtype == 3", ["frame.number"]) == []
+        tests = capture.rows("mip6.mhtype == 2 || mip6.mhtype == 4", ["mip6.mhtype", "ipv6.src", "ipv6.dst"])
+        assert {tuple(one) for one in tests} == {("2", away, CN), ("4", CN, away)}
+    finally:
+        lab.down()
