@@ -36,9 +36,11 @@ def lab(prefix: str) -> Iterator[Lab]:
         lab.down()
 
 
-@pytest.mark.req("SEC-01", "SEC-02", "SEC-03", "SEC-08", "SEC-21", "SEC-28")
+@pytest.mark.req("SEC-01", "SEC-02", "SEC-03", "SEC-08", "SEC-21", "SEC-28", "PKT-10", "PKT-11")
 def test_registration_with_keys_that_never_change(lab: Lab) -> None:
-    """From nothing: no message in clear on the way, each from the care-of address that it registers."""
+    """From nothing: no message in clear on the way, each from the care-of address that it registers. The first update
+    has a Home Address option that no binding vouches for; policies know home addresses only.
+    """
     lab.lay_out()
     with Capture(lab, "ha", HOST_INTERFACE, "ip6") as capture:
         lab.start()
@@ -53,6 +55,9 @@ def test_registration_with_keys_that_never_change(lab: Lab) -> None:
     assert {row[0] for row in answers} == {HA}
     assert {row[1].split(",")[0] for row in answers} <= care_of
     assert {row[2] for row in answers} == {HOME}
+    policies = lab.run("ha", "ip", "xfrm", "policy")
+    assert f"src {HOME}/128 dst {HA}/128 proto mobility-header" in policies
+    assert [address for address in care_of if address in policies] == []
     clear_update_changes_nothing(lab, next(iter(care_of)))
 
 

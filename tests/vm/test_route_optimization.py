@@ -1,6 +1,7 @@
 """Payload goes directly to a correspondent that knows Mobile IPv6: on the wire, and as seen from the home agent."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from mn_lab.control import Status
 from mn_lab.lab import Lab, take_down
 from mn_lab.layout import (
+    CORRESPONDENT,
     CORRESPONDENT_ADDRESS,
     HOME_ADDRESS,
     HOME_AGENT,
@@ -29,6 +31,27 @@ STREAM, DATAGRAMS = Stream("stream", "tcp", 5001, per_second=50), Stream("datagr
 STREAMS = (STREAM, DATAGRAMS)
 PAYLOAD = f"tcp.port == {STREAM.number} || udp.port == {DATAGRAMS.number}"
 LINKS = ("ethernet", "wifi", "lte")
+
+# To each target: what would be sent on to another node, or would seem to come from one; then what may be answered
+STRANGER = """
+import sys
+from ipaddress import IPv6Address
+from scapy.all import HAO, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, Raw, send, sr1
+from mip6.wire.checksum import with_checksum
+from mip6.wire.messages import BindingUpdate, encode
+from mip6.wire.registry import BindingUpdateFlag as Flag
+source, other, *targets = sys.argv[1:]
+update = encode(BindingUpdate(7, Flag.ACKNOWLEDGE | Flag.HOME_REGISTRATION, 100, ()))
+for target in targets:
+    packet = IPv6(src=source, dst=target)
+    headers = [IPv6ExtHdrRouting(type=2, addresses=[address]) for address in (other, target)]
+    headers += [IPv6ExtHdrDestOpt(options=[HAO(hoa=home)]) for home in (other, "ff0e::1", "fe80::1")]
+    for number, header in enumerate(headers):
+        send(packet / header / ICMPv6EchoRequest(id=0xBAD, seq=number), verbose=False)
+    header.nh = 135
+    send(packet / header / Raw(with_checksum(update, IPv6Address("fe80::1"), IPv6Address(target))), verbose=False)
+    assert sr1(packet / ICMPv6EchoRequest(id=0xBAD, seq=9), timeout=30, verbose=False), target
+"""
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +230,27 @@ def test_home_tests_take_the_tunnel_and_care_of_tests_do_not(lab: Lab) -> None:
         "3": through_tunnel,
         "4": (CN, away),
     }
+
+
+@pytest.mark.req("PKT-06", "PKT-07", "SC-04")
+def test_nobody_passes_on_or_reflects_what_strangers_send(lab: Lab) -> None:
+    other, stranger, away = str(HOME_ADDRESS + 1), str(lab.layout.link("wifi").router), care_of(lab, "wifi")
+    with (
+        Capture(lab, HOME_AGENT, HOST_INTERFACE) as at_home_agent,
+        Capture(lab, CORRESPONDENT, HOST_INTERFACE) as at_correspondent,
+        Capture(lab, "wifi", MOBILE_SIDE) as on_link,
+    ):
+        lab.run("wifi", sys.executable, "-c", STRANGER, stranger, other, HA, CN, away)
+    for capture in (at_home_agent, at_correspondent, on_link):
+        seen = {
+            kind: capture.rows(
+                f"icmpv6.type == {kind} && icmpv6.echo.identifier == 0xbad", ["icmpv6.echo.sequence_number"]
+            )
+            for kind in (128, 129)
+        }
+        assert sorted(seen[128]) == [["0"], ["1"], ["2"], ["3"], ["4"], ["9"]], "each once: none was passed on"
+        assert seen[129] == [["9"]]
+        assert capture.rows(f"mip6.mhtype == 6 && ipv6.dst == {stranger}", ["frame.number"]) == []
 
 
 @pytest.mark.req("SEC-05", "RR-01")
