@@ -16,6 +16,9 @@ def read(path: Path) -> Settings:
         raise fault(path, ("home_agent", "prefixes"), ' = []: must name a home prefix, such as ["2001:db8:f00::/48"]')
     if settings.ikev2 is not None:
         check_ikev2(path, ("ikev2",))
+    for place, one in enumerate(settings.prefix):
+        if not any(one.prefix.subnet_of(prefix) for prefix in settings.home_agent.prefixes):
+            raise fault(path, ("prefix", place, "prefix"), f' = "{one.prefix}": is in no home prefix')
     for place, node in enumerate(settings.node):
         _check(path, settings, node, ("node", place))
     return settings

@@ -34,9 +34,11 @@ from home_agent.core.events import (
     Refused,
     RevocationRequested,
     Send,
+    SendAdvertisement,
     SendIcmp,
     SendNeighbor,
     SettingsChanged,
+    SolicitationReceived,
     SwitchRequested,
     Tell,
     Tick,
@@ -119,6 +121,9 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
     def packet_received(self, packet: Packet | DecodeError) -> Event:
         return PacketReceived(packet)
 
+    def prefix_discovery_received(self, packet: Packet) -> Event:
+        return SolicitationReceived(packet)
+
     def icmp_types(self) -> tuple[IcmpType, ...]:
         return IcmpType.PACKET_TOO_BIG, IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REQUEST
 
@@ -142,6 +147,8 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         match command:
             case Send(packet):
                 self.send(packet)
+            case SendAdvertisement(packet):
+                self.send_prefix_discovery(packet)
             case SendIcmp(error):
                 self.send_icmp(error)
             case SendNeighbor(said):

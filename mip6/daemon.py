@@ -32,6 +32,7 @@ from mip6.ike_sas import IkeSa
 from mip6.ipsec import Association, Side, sending_state
 from mip6.kernel import Kernel
 from mip6.linux.mobility_socket import IcmpSocket, MobilitySocket
+from mip6.linux.prefix_discovery_socket import PrefixDiscoverySocket
 from mip6.linux.reconciler import Reconciler
 from mip6.linux.timer import Timer
 from mip6.occurrences import LEVELS, Occurrence
@@ -98,6 +99,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         self._reconciler: Reconciler | None = None
         self._mobility: MobilitySocket | None = None
         self.icmp: IcmpSocket | None = None
+        self._prefix_discovery: PrefixDiscoverySocket | None = None
         self._timer = Timer()
         self._asleep_s = asleep_s()
         self._retry: asyncio.TimerHandle | None = None
@@ -131,6 +133,9 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
 
     @abstractmethod
     def packet_received(self, packet: Any) -> EventT: ...
+
+    @abstractmethod
+    def prefix_discovery_received(self, packet: Packet) -> EventT: ...
 
     @abstractmethod
     def icmp_received(self, data: bytes, source: IPv6Address) -> EventT | None:
@@ -277,18 +282,28 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         socket.send(build(packet), packet.source, packet.destination)
 
     def _send_protected(self, socket: MobilitySocket, packet: Packet) -> None:
-        """Between home address and home agent: the kernel puts the care-of address there that it is told before."""
+        source, destination = self._aim(packet)
+        socket.send_protected(with_checksum(packet.data, source, destination), source, destination)
+
+    def send_prefix_discovery(self, packet: Packet) -> None:
+        """Send a message of mobile prefix discovery, as `send` does."""
+        socket = self._prefix_discovery
+        if socket is not None:
+            self._try("sending", lambda: socket.send(packet.data, *self._aim(packet)))
+
+    def _aim(self, packet: Packet) -> tuple[IPv6Address, IPv6Address]:
+        """Source and destination of what IPsec protects: home address and home agent. The kernel puts the care-of
+        address there that it is told before.
+        """
         assert packet.home_address is not None
         if self._reconciler is None:
             raise OSError(errno.ESRCH, "IPsec is not set up yet")
         association = self.association(packet.home_address)
         if self._is_mobile_node:
             self._reconciler.aim(sending_state(association, Side.MOBILE_NODE, packet.source))
-            source, destination = packet.home_address, packet.destination
-        else:
-            self._reconciler.aim(sending_state(association, Side.HOME_AGENT, packet.destination))
-            source, destination = packet.source, packet.home_address
-        socket.send_protected(with_checksum(packet.data, source, destination), source, destination)
+            return packet.home_address, packet.destination
+        self._reconciler.aim(sending_state(association, Side.HOME_AGENT, packet.destination))
+        return packet.source, packet.home_address
 
     def send_icmp(self, error: IcmpError) -> None:
         socket = self.icmp
@@ -386,6 +401,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
             self._try("kernel", self._open_reconciler),
             self._try("mobility socket", self._open_mobility),
             self._try("ICMPv6 socket", self._open_icmp),
+            self._try("prefix discovery socket", self._open_prefix_discovery),
             self._try("interfaces", self.open),
         ]
         if not all(opened):
@@ -408,6 +424,16 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         if self.icmp is None:
             self.icmp = IcmpSocket(*self.icmp_types())
             self.watch(self.icmp.fileno(), self._receive_icmp)
+
+    def _open_prefix_discovery(self) -> None:
+        if self._prefix_discovery is None:
+            self._prefix_discovery = PrefixDiscoverySocket(from_mobile_nodes=not self._is_mobile_node)
+            self.watch(self._prefix_discovery.fileno(), self._receive_prefix_discovery)
+
+    def _receive_prefix_discovery(self) -> None:
+        assert self._prefix_discovery is not None
+        for packet in self._prefix_discovery.receive():
+            self.handle(self.prefix_discovery_received(packet))
 
     def _receive(self) -> None:
         assert self._mobility is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
 
@@ -54,6 +55,14 @@ class Contents:
         return "the name of a file"
 
 
+def _moment(value: Any) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError
+    if value.tzinfo is None:
+        raise ValueError
+    return value
+
+
 SPI = Range(256, 0xFFFFFFFF, "a whole number")
 """Security parameter indices (RFC 4285 section 5.1)."""
 
@@ -61,3 +70,6 @@ Identity: TypeAlias = Annotated[str, 'a network access identifier, such as "lapt
 Certificate: TypeAlias = Annotated[bytes, Contents()]
 PrivateKey: TypeAlias = Annotated[bytes, Contents(secret=True)]
 Key: TypeAlias = Annotated[bytes, "a secret of 16 to 64 octets as hexadecimal digits"]
+Moment: TypeAlias = Annotated[
+    datetime, Spelled("a date and time with its zone, such as 2027-01-31T00:00:00Z, without quotes", _moment)
+]

@@ -75,16 +75,15 @@ class Child:
 
 
 MOBILITY = "mobility"
-"""What charon calls the child that protects mobility messages."""
+"""What charon calls the child that protects mobility messages, and mobile prefix discovery."""
 
 
 def mobility_child(association: Association, side: Side, lifetime: Lifetime) -> Child:
     """It, as either end has it: SAs between home address and home agent, whatever IKEv2 runs between (RFC 4877 section
-    4.4).
+    4.4). They would take any protocol; the policies say for which they are (section 4.3 leaves that choice).
     """
     home_address, home_agent = (
-        TrafficSelector(host(address), NextHeader.MOBILITY)
-        for address in (association.home_address, association.home_agent)
+        TrafficSelector(host(address)) for address in (association.home_address, association.home_agent)
     )
     is_mobile_node = side is Side.MOBILE_NODE
     return Child(

@@ -24,7 +24,8 @@ from typing import Annotated
 
 from mip6.form import SPI, Key
 from mip6.kernel import ANYWHERE, Device, host
-from mip6.wire.registry import IcmpType, NextHeader
+from mip6.mark import Mark
+from mip6.wire.registry import NextHeader
 from mip6.xfrm import (
     REQIDS,
     STATIC_REQIDS,
@@ -62,11 +63,15 @@ class Use(IntEnum):
     """What a pair of security associations is for."""
 
     MOBILITY = 0
-    PREFIX_DISCOVERY = 1
+    """All that goes between home address and home agent themselves."""
     RETURN_ROUTABILITY = 2
     PAYLOAD = 3
     """Of all care-of addresses: a tunnel for each."""
 
+
+PREFIX_DISCOVERY = Mark(0x003D_0092, 0xFFFF_FFFF)
+"""On messages of mobile prefix discovery, as they leave and when they have arrived. The kernel cannot select those that
+arrive by their type, and all other ICMPv6 between home address and home agent goes through the tunnel."""
 
 RETURN_ROUTABILITY = 0
 """Number of the tunnel for it; the number of any other is the binding identifier whose payload goes through it."""
@@ -182,17 +187,18 @@ def policies(association: Association, side: Side, *, static: bool) -> Iterator[
     """`static`: the keys never change, and one pair of associations has all uses."""
     if not static:
         yield carrier(association)
+    reqid = association.static_reqid(Use.MOBILITY) if static else association.reqid(Use.MOBILITY)
+    protected = Template(protocol=Protocol.ESP, mode=Mode.TRANSPORT, reqid=reqid)
     for sender in Side:
         direction = Direction.OUT if sender is side else Direction.IN
         exchange = _exchange_template(association, sender)
-        for use, selector in _to_home_agent(association, sender):
-            reqid = association.static_reqid(Use.MOBILITY) if static else association.reqid(use)
-            protected = Template(protocol=Protocol.ESP, mode=Mode.TRANSPORT, reqid=reqid)
-            yield Policy(PolicyId(direction, selector), (protected, exchange), _FIRST)
+        ends = host(exchange.source), host(exchange.destination)
+        discovery = PolicyId(direction, Selector(*ends, NextHeader.ICMPV6), mark=PREFIX_DISCOVERY)
+        for id_ in (PolicyId(direction, Selector.mobility(*ends)), discovery):
+            yield Policy(id_, (protected, exchange), _FIRST)
         if direction is Direction.IN:
             # A kernel with xfrm_interface looks for a policy after the header around ESP already
-            source, destination = host(exchange.source), host(exchange.destination)
-            yield Policy(PolicyId(direction, Selector(source, destination, Protocol.ESP)), (exchange,), _FIRST)
+            yield Policy(PolicyId(direction, Selector(*ends, Protocol.ESP)), (exchange,), _FIRST)
 
 
 def tunnel_use(number: int) -> Use:
@@ -293,15 +299,3 @@ def ike_move(association: Association, side: Side, care_of: IPv6Address) -> Migr
 def _carrier_ends(association: Association) -> Endpoints:
     first = _NOWHERE + (association.place << 1)
     return Endpoints(first, first + 1)
-
-
-def _to_home_agent(association: Association, sender: Side) -> Iterator[tuple[Use, Selector]]:
-    home_address, home_agent = host(association.home_address), host(association.home_agent)
-    if sender is Side.MOBILE_NODE:
-        yield Use.MOBILITY, Selector.mobility(home_address, home_agent)
-        solicitation = IcmpType.MOBILE_PREFIX_SOLICITATION
-        yield Use.PREFIX_DISCOVERY, Selector.icmp(home_address, home_agent, solicitation)
-    else:
-        yield Use.MOBILITY, Selector.mobility(home_agent, home_address)
-        advertisement = IcmpType.MOBILE_PREFIX_ADVERTISEMENT
-        yield Use.PREFIX_DISCOVERY, Selector.icmp(home_agent, home_address, advertisement)

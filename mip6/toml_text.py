@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -47,6 +48,8 @@ def spell(value: object) -> str:
             return str(value)
         case bytes():
             return f'"{value.hex()}"'
+        case datetime():
+            return value.isoformat()
         case IPv6Address() | IPv6Network():
             return f'"{value}"'
         case tuple():

@@ -43,10 +43,12 @@ from mn_agent.core.commands import (
     Send,
     SendIcmp,
     SendProbe,
+    SendSolicitation,
     Tell,
 )
 from mn_agent.core.devices import Devices
 from mn_agent.core.events import (
+    AdvertisementReceived,
     CorrespondentsSeen,
     DevicesChanged,
     EchoReceived,
@@ -144,6 +146,9 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
     def packet_received(self, packet: Packet | DecodeError) -> Event:
         return PacketReceived(packet)
 
+    def prefix_discovery_received(self, packet: Packet) -> Event:
+        return AdvertisementReceived(packet)
+
     def icmp_types(self) -> tuple[IcmpType, ...]:
         errors = IcmpType.PACKET_TOO_BIG, IcmpType.PARAMETER_PROBLEM
         return *errors, IcmpType.ECHO_REPLY, IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY
@@ -173,6 +178,8 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         match command:
             case Send(packet):
                 self.send(packet)
+            case SendSolicitation(packet):
+                self.send_prefix_discovery(packet)
             case SendIcmp(error):
                 self.send_icmp(error)
             case ForgetNeighbour(interface, address):

@@ -67,6 +67,9 @@ def _registration(status: Status) -> Iterator[Text]:
         yield Text("  one link at a time: this home agent takes a single care-of address", style=DOUBTFUL)
     security = _SECURITY.get(status.security, status.security)
     yield Text(f"Home address {status.home_address} of {status.identity},\n  {security}")
+    for what, at in (("preferred", status.preferred_until), ("valid", status.valid_until)):
+        if at is not None:
+            yield Text(f"  {what} {until(at, now)}", style=DOUBTFUL)
     if status.router is not None:
         yield from _router(status.router)
 

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from math import inf
 from typing import assert_never
 
-from home_agent.core import discovery, home_agents, home_link
+from home_agent.core import discovery, home_agents, home_link, prefix_discovery, prefixes
 from home_agent.core.cache import Binding, Cache, CacheEntry, expire, with_bindings
 from home_agent.core.cache import deadline as cache_deadline
 from home_agent.core.events import (
@@ -26,15 +26,19 @@ from home_agent.core.events import (
     Refused,
     RevocationRequested,
     Send,
+    SendAdvertisement,
     SendIcmp,
     SendNeighbor,
     SettingsChanged,
+    SolicitationReceived,
     SwitchRequested,
     Tell,
     Tick,
     UplinkChanged,
 )
 from home_agent.core.ike import adopt, connection_name, due_at, established, looked
+from home_agent.core.prefix_discovery import Telling
+from home_agent.core.prefixes import Heard
 from home_agent.core.responder import Answer, respond
 from home_agent.core.revocation import Revocation, Revoked, bindings_of, indication, is_answer, spell, tried
 from home_agent.core.settings import Node, Settings
@@ -46,6 +50,9 @@ from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive
 from mip6.relay import read_too_big
 from mip6.tunnels import Negotiated
+from mip6.wire.discovery import MobilePrefixAdvertisement, MobilePrefixSolicitation
+from mip6.wire.discovery import decode as decode_discovery
+from mip6.wire.discovery import encode as encode_discovery
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingRefreshRequest, BindingRevocationAcknowledgement, BindingUpdate, encode
@@ -59,7 +66,7 @@ def start(settings: Settings, cache: Cache, *, epoch_offset_s: float) -> State:
     """The home agent before its first event. `cache`: what it held when it stopped, with instants of this boot."""
     nodes, owners = _nodes(settings)
     known = {one: entry.limited_to(owners[one].prefixes) for one, entry in cache.items() if one in owners}
-    return State(settings, nodes, epoch_offset_s, owners, known)
+    return _with_prefixes(State(settings, nodes, epoch_offset_s, owners, known))
 
 
 def _nodes(settings: Settings) -> tuple[dict[bytes, Node], dict[IPv6Address, Node]]:
@@ -82,7 +89,8 @@ def _reconfigure(state: State, settings: Settings) -> State:
 
     cache = {one: entry.limited_to(owners[one].prefixes) for one, entry in state.cache.items() if stays(one)}
     tunnels = {home_address: found for home_address, found in state.tunnels.items() if stays(home_address)}
-    return replace(state, settings=settings, nodes=nodes, owners=owners, cache=cache, tunnels=tunnels)
+    renewed = replace(state, settings=settings, nodes=nodes, owners=owners, cache=cache, tunnels=tunnels)
+    return _with_prefixes(renewed)
 
 
 def deadline(state: State) -> float:
@@ -91,7 +99,8 @@ def deadline(state: State) -> float:
     telling = [one.until_at for one in state.checks.values()] + [one.due_at for one in state.defences.values()]
     telling += [one.due_at for one in state.revocations.values()] + [one.due_at for one in state.switches.values()]
     ends = cache_deadline(state.cache), due_at(state.tunnels), path_mtu.due_at(state.path_mtus)
-    return min([*ends, *requests, *telling, home_agents.due_at(state.home_agents)])
+    telling += [home_agents.due_at(state.home_agents), prefix_discovery.due_at(state.tellings)]
+    return min([*ends, *requests, *telling])
 
 
 def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
@@ -107,10 +116,12 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case IcmpReceived(data, source):
             reply = discovery.answer(state.settings, state.home_agents, data, source)
             state, commands = _relay(state, data, now) if reply is None else _send_limited(state, reply, now)
+        case SolicitationReceived(packet):
+            state, commands = _solicited(state, packet, now)
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
         case HomeLinkChanged(link):
-            state = replace(state, home_link=link, defences={}, home_agents={})
+            state = _with_prefixes(replace(state, home_link=link, defences={}, home_agents={}, heard=Heard()))
             commands = [SendNeighbor(RouterSolicitation(link.address))] if link is not None else []
         case NeighborHeard(heard):
             state, commands = _hear(state, heard, now)
@@ -133,8 +144,9 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state, indications = _indicate(state, now)
     state, switches = _switch(state, now)
     state, checked = _end_checks(state, now)
+    state, advertised = _advertise(state, now)
     state, announced = _defend(state, now)
-    told = *requests, *indications, *switches, *checked, *announced
+    told = *requests, *indications, *switches, *checked, *advertised, *announced
     return state, [*commands, *told, *_notices(before, state)]
 
 
@@ -163,6 +175,7 @@ def _receive(
         owner=owner,
         key_mobility=owner is not None and _can_move(state, owner),
         refusal=_refusal(state, owner, is_duplicate=bool(is_duplicate)),
+        prefix=next(iter(state.prefixes.get(packet.home_address or packet.source, ())), None),
     )
     if is_duplicate is None and owner is not None and _is_to_be_checked(state, owner.home_address, answer):
         return _check(state, owner.home_address, packet, now)
@@ -385,6 +398,8 @@ def _hear(state: State, heard: NeighborMessage | RouterAdvertisement, now: float
     if link is None:
         return state, []
     if isinstance(heard, RouterAdvertisement):
+        served = state.settings.home_agent.prefixes
+        state = _with_prefixes(replace(state, heard=prefixes.hear(state.heard, heard, served, now)))
         is_own = heard.source == link.address
         return state if is_own else replace(state, home_agents=home_agents.hear(state.home_agents, heard, now)), []
     if home_link.contradicts(heard, link, state.checks):
@@ -392,6 +407,66 @@ def _hear(state: State, heard: NeighborMessage | RouterAdvertisement, now: float
     if isinstance(heard, NeighborSolicitation) and heard.target in state.defences:
         return state, [SendNeighbor(home_link.answer(link, heard, router=_is_router(state, heard.target)))]
     return state, []
+
+
+def _with_prefixes(state: State) -> State:
+    """What is known of prefixes has changed. No binding lasts longer than its home address is valid (RFC 6275 section
+    10.3.1).
+    """
+    known = {one: prefixes.listed(state.settings, state.heard, one, state.epoch_offset_s) for one in state.owners}
+    cache = {}
+    for home_address, entry in state.cache.items():
+        until_at = known[home_address][0].valid.until_at
+        bindings = {
+            bid: replace(binding, expires_at=min(binding.expires_at, until_at))
+            for bid, binding in entry.bindings.items()
+        }
+        cache[home_address] = replace(entry, bindings=bindings)
+    return replace(state, prefixes=known, cache=cache if cache != state.cache else state.cache)
+
+
+def _solicited(state: State, packet: Packet, now: float) -> tuple[State, list[Command]]:
+    """Protected, by a mobile node that has a binding with the care-of address that it comes from."""
+    home_address = packet.home_address
+    telling = state.tellings.get(home_address) if home_address is not None else None
+    if home_address is None or telling is None or not packet.protected:
+        return _drop(state, "prefix solicitation of nobody who is bound and protected", None, now)
+    bindings = state.cache[home_address].bindings.values()
+    if packet.source not in {binding.care_of for binding in bindings}:
+        return _drop(state, "prefix solicitation from no care-of address", None, now)
+    try:
+        message = decode_discovery(packet.data)
+    except DecodeError as error:
+        return _drop(state, error.reason.value, None, now)
+    if not isinstance(message, MobilePrefixSolicitation):
+        return _drop(state, f"{type(message).__name__} is not expected", None, now)
+    asked = prefix_discovery.ask(telling, prefix_discovery.Question(message.identifier, packet.source), now)
+    return replace(state, tellings={**state.tellings, home_address: asked}), []
+
+
+def _advertise(state: State, now: float) -> tuple[State, list[Command]]:
+    """Tell mobile nodes of their prefixes."""
+    protected = [node.home_address for node in state.settings.node if node.is_ipsec]
+    entries = {one: state.cache[one] for one in protected if one in state.cache and state.cache[one].bindings}
+    known, settings = {one: state.prefixes[one] for one in entries}, state.settings.prefix_discovery
+    tellings = dict(prefix_discovery.follow(state.tellings, known, settings, now))
+    commands: list[Command] = []
+    for home_address, telling in tellings.items():
+        if telling.due_at <= now:
+            commands.append(SendAdvertisement(_advertisement(state, telling, entries[home_address], now)))
+            tellings[home_address] = prefix_discovery.sent(telling, known[home_address], settings, now)
+    return (replace(state, tellings=tellings), commands) if tellings != state.tellings else (state, [])
+
+
+def _advertisement(state: State, telling: Telling, entry: CacheEntry, now: float) -> Packet:
+    own, question = state.settings.home_agent.address, telling.question
+    identifier, care_of = prefix_discovery.UNASKED, entry.preferred.care_of
+    if question is not None:
+        identifier, care_of = question.identifier, question.care_of
+    told = tuple(prefixes.information(one, own, now) for one in state.prefixes[entry.home_address])
+    message = MobilePrefixAdvertisement(identifier, state.heard.managed, state.heard.other, told)
+    data = encode_discovery(message, own, entry.home_address)
+    return Packet(own, care_of, entry.home_address, data, protected=True)
 
 
 def _defend(state: State, now: float) -> tuple[State, list[Command]]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from math import inf
 
 from home_agent.core.cache import PLAIN, Binding
 from home_agent.core.settings import SLOTS, HomeAgent
@@ -25,9 +26,17 @@ class Outcome:
 
 
 def change(
-    held: Mapping[int, Binding], message: BindingUpdate, *, packet_source: IPv6Address, settings: HomeAgent, now: float
+    held: Mapping[int, Binding],
+    message: BindingUpdate,
+    *,
+    packet_source: IPv6Address,
+    settings: HomeAgent,
+    now: float,
+    left_s: float = inf,
 ) -> Outcome | Status:
-    """The outcome, or the status with which the whole update is refused."""
+    """The outcome, or the status with which the whole update is refused. `left_s`: for how long the home address is
+    valid.
+    """
     if any(isinstance(option, MalformedBindingIdentifier) for option in message.options):
         return Status.MCOA_MALFORMED
     options = [option for option in message.options if isinstance(option, BindingIdentifier)]
@@ -35,8 +44,11 @@ def change(
         return Status.MCOA_MALFORMED
     if message.lifetime == 0:
         return _delete(held, options)
+    lifetime = _granted(message, settings, left_s)
+    if not lifetime:
+        return Status.NOT_HOME_SUBNET
     if not options:
-        return _replace_all(message, packet_source, settings, now)
+        return _replace_all(lifetime, packet_source, now)
     if not settings.several_care_of_addresses:
         return Status.MCOA_PROHIBITED
     if len(options) > 1 and not settings.bulk_registration:
@@ -44,12 +56,12 @@ def change(
     overwrite = bool(message.flags & BindingUpdateFlag.OVERWRITE)
     if PLAIN in held and not overwrite:
         return Status.MCOA_NON_MCOA_BINDING_EXISTS
-    return _add(held, options, _granted(message, settings), settings, now, overwrite=overwrite)
+    return _add(held, options, lifetime, settings, now, overwrite=overwrite)
 
 
-def _granted(message: BindingUpdate, settings: HomeAgent) -> int:
-    """Never more than was asked for (RFC 6275 section 10.3.1)."""
-    return min(message.lifetime, lifetime_units(settings.max_lifetime_s))
+def _granted(message: BindingUpdate, settings: HomeAgent, left_s: float) -> int:
+    """Never more than was asked for, nor than there is of the home address (RFC 6275 section 10.3.1)."""
+    return min(message.lifetime, lifetime_units(min(settings.max_lifetime_s, left_s)))
 
 
 def _delete(held: Mapping[int, Binding], options: list[BindingIdentifier]) -> Outcome | Status:
@@ -63,9 +75,8 @@ def _delete(held: Mapping[int, Binding], options: list[BindingIdentifier]) -> Ou
     return Outcome(left, statuses or {PLAIN: Status.ACCEPTED}, 0)
 
 
-def _replace_all(message: BindingUpdate, care_of: IPv6Address, settings: HomeAgent, now: float) -> Outcome:
+def _replace_all(lifetime: int, care_of: IPv6Address, now: float) -> Outcome:
     """A plain update: its source is the only care-of address."""
-    lifetime = _granted(message, settings)
     binding = Binding(PLAIN, care_of, 0, now, now, now + lifetime_seconds(lifetime))
     return Outcome({PLAIN: binding}, {PLAIN: Status.ACCEPTED}, lifetime)
 

@@ -37,6 +37,13 @@ class IcmpReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class SolicitationReceived:
+    """A question about prefixes arrived, as `PacketReceived` but of ICMPv6."""
+
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
 class UplinkChanged:
     """The home agent's address is now on this interface; None if it is on none."""
 
@@ -107,6 +114,7 @@ class Tick:
 Event: TypeAlias = (
     PacketReceived
     | IcmpReceived
+    | SolicitationReceived
     | UplinkChanged
     | HomeLinkChanged
     | NeighborHeard
@@ -122,6 +130,13 @@ Event: TypeAlias = (
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send a mobility message to a mobile node."""
+
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class SendAdvertisement:
+    """Tell a mobile node of prefixes: as `Send`, but of ICMPv6."""
 
     packet: Packet
 
@@ -164,4 +179,4 @@ class MoveIke:
     care_of: IPv6Address
 
 
-Command: TypeAlias = Send | SendNeighbor | SendIcmp | MoveIke | Tell
+Command: TypeAlias = Send | SendAdvertisement | SendNeighbor | SendIcmp | MoveIke | Tell

@@ -25,6 +25,7 @@ from mip6 import ipsec, path_mtu, tunnels
 from mip6.classifier import Flow, Lookup, layers, lookup
 from mip6.ipsec import (
     MOST_TUNNELS,
+    PREFIX_DISCOVERY,
     RETURN_ROUTABILITY,
     TUNNELS,
     Association,
@@ -48,7 +49,7 @@ from mip6.kernel import (
 )
 from mip6.mark import Mark
 from mip6.table import SPI, Chain, Element, Elements, Set, Table
-from mip6.wire.registry import NextHeader
+from mip6.wire.registry import IcmpType, NextHeader
 from mip6.wire.traffic_selectors import Ipv6Selector
 from mip6.xfrm import Policy
 from mip6.xfrm import State as XfrmState
@@ -72,6 +73,7 @@ _BEFORE_REASSEMBLY = -450
 STATIC_COUNTERS = frozenset(("tunnelled", "spoofed_inner_source", "spoofed_outer_source", "not_protected"))
 
 _FIRST, _FLOWS, _LAST = 0, 32764, 32765
+_SOLICITATION = IcmpType.MOBILE_PREFIX_SOLICITATION.value
 
 
 def counter_name(place: int, fid: int, bid: int) -> str:
@@ -167,6 +169,7 @@ def _ipsec_rules(settings: Settings) -> Iterator[Rule]:
     if any(node.is_ipsec for node in settings.node):
         for prefix in settings.home_agent.prefixes:
             yield Rule(_FIRST, MAIN_TABLE, source=own, destination=prefix, ip_protocol=mobility)
+            yield Rule(_FIRST, MAIN_TABLE, source=own, destination=prefix, mark=PREFIX_DISCOVERY)
     if settings.ikev2 is not None:
         yield Rule(_FIRST, DECAPSULATION_TABLE, destination=TUNNELS)
         for prefix in settings.home_agent.prefixes:
@@ -349,8 +352,9 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
     (RFC 3963 section 9).
     classify: which flow a packet belongs to. A fragment that is not the first goes where the first went (RFC 6089
     section 5.3.6): it says nothing of ports itself.
-    output: the same for what is sent here, but for mobility messages, which are in no tunnel. What comes out of a
-    device of IPsec gets the care-of address.
+    input: what IPsec has to protect of prefix discovery is marked, for the policy to see it.
+    output: as classify for what is sent here, but for mobility messages and prefix discovery, which are in no tunnel.
+    What comes out of a device of IPsec gets the care-of address.
     postrouting: whichever of our addresses the kernel chose as the outer source, the mobile node knows this one.
     """
     fragment = "ip6 saddr . ip6 daddr . @nh,352,32"
@@ -408,11 +412,16 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
             (
                 f"ip6 daddr {TUNNELS} goto protected_out",
                 f"ip6 saddr {own} ip6 nexthdr {NextHeader.MOBILITY.value} return",
+                f"ip6 saddr {own} meta mark {PREFIX_DISCOVERY.value:#x} return",
                 f"{unmarked} ip6 daddr vmap @node",
                 *networks,
                 f"meta mark & {MARK_MASK:#x} != 0 jump bound",
             ),
             "type route hook output priority mangle; policy accept;",
+        ),
+        "input": Chain(
+            (f"ip6 daddr {own} icmpv6 type {_SOLICITATION} meta mark set {PREFIX_DISCOVERY.value:#x}",),
+            "type filter hook input priority mangle; policy accept;",
         ),
         "protected_out": Chain(("ip6 daddr set ip6 daddr map @tunnel accept", "drop")),
         "bound": Chain(("ip6 nexthdr 44 jump remember_fragment", *copy)),

@@ -7,6 +7,7 @@ Nothing of an update that is not authentic leaves a trace but a counter.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
+from math import inf
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from home_agent.core.change import change
 from home_agent.core.flows import FlowOutcome, change_flows
 from home_agent.core.mobile_networks import HOST
 from home_agent.core.mobile_networks import change as change_network
+from home_agent.core.prefixes import HomePrefix
 from home_agent.core.settings import HomeAgent, Node
 from mip6 import auth
 from mip6.wire.extension import Packet, is_routable
@@ -61,6 +63,8 @@ class _Update:
     """Whether there is an IKE SA, and we can move it."""
     refusal: Status | None = None
     """What it is refused with, if it wants to bind anything."""
+    prefix: HomePrefix | None = None
+    """That the home address is from; None for one that is good for ever."""
 
 
 def respond(
@@ -75,10 +79,12 @@ def respond(
     owner: Node | None,
     key_mobility: bool,
     refusal: Status | None = None,
+    prefix: HomePrefix | None = None,
 ) -> Answer:
     """Take a Binding Update. `nodes`: by identity. `packet.home_address`: from the Home Address option. `unix_ns`: the
     time of day, for timestamps. `owner`: of the home address. `key_mobility`: it has an IKE SA that we can move.
-    `refusal`: what it is refused with, if it wants to bind anything; None for nothing.
+    `refusal`: what it is refused with, if it wants to bind anything; None for nothing. `prefix`: that the home address
+    is from; None for one that is good for ever.
     """
     home_address = packet.home_address or packet.source
     if not is_routable(packet.source):
@@ -88,7 +94,7 @@ def respond(
     if owner is not None and owner.is_ipsec:
         if not packet.protected:
             return Answer(cache, reason="not protected by IPsec")
-        update = _Update(packet, message, owner, settings, None, key_mobility=key_mobility, refusal=refusal)
+        update = _Update(packet, message, owner, settings, None, key_mobility, refusal, prefix)
         return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
     identifier, secret = _first(message, MobileNodeIdentifier), _first(message, MessageAuthentication)
     if identifier is None or secret is None:
@@ -98,7 +104,8 @@ def respond(
         return Answer(cache, reason="unknown mobile node")
     if node.spi != secret.spi:
         return Answer(cache, reason="unknown security parameter index")
-    update = _Update(packet, message, node, settings, _first(message, MessageReplayProtection), refusal=refusal)
+    stamp = _first(message, MessageReplayProtection)
+    update = _Update(packet, message, node, settings, stamp, refusal=refusal, prefix=prefix)
     if node.key is None or not auth.verify(packet.data, message, node.key, packet.source, home_address):
         return Answer(cache, _acknowledgement(update, Status.MIPV6_AUTH_FAIL), "authenticator is wrong")
     return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
@@ -137,7 +144,9 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     network = change_network(old_network, message, update.node, update.settings)
     if isinstance(network, Status):
         return _refuse(_without_router(cache, entry, network, now), update, network)
-    outcome = change(held, message, packet_source=update.packet.source, settings=update.settings, now=now)
+    left_s = update.prefix.valid.left_s(now) if update.prefix is not None else inf
+    source = update.packet.source
+    outcome = change(held, message, packet_source=source, settings=update.settings, now=now, left_s=left_s)
     if isinstance(outcome, Status):
         return _refuse(cache, update, outcome)
     flows = FlowOutcome({})
@@ -152,6 +161,8 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     refusals = [status for status in outcome.statuses.values() if status >= Status.UNSPECIFIED]
     reason = f"refused: {Status(refusals[0]).name}" if refusals else None
     status, statuses = _result(outcome.statuses)
+    if status is Status.ACCEPTED and outcome.lifetime and not _is_prefix_good(update, outcome.lifetime, now):
+        status = Status.ACCEPTED_PREFIX_DISCOVERY_NECESSARY
     endpoint = _endpoint(update) if status < Status.UNSPECIFIED and outcome.lifetime else None
     moved = endpoint is not None
     acknowledgement = _acknowledgement(update, status, statuses, outcome.lifetime, flows.answers, moved=moved)
@@ -163,6 +174,10 @@ def _without_router(cache: Cache, entry: CacheEntry | None, status: Status, now:
     if entry is None or status is Status.REGISTRATION_TYPE_CHANGE_DISALLOWED:
         return cache
     return {**cache, entry.home_address: with_bindings(entry, {}, now)}
+
+
+def _is_prefix_good(update: _Update, lifetime: int, now: float) -> bool:
+    return update.prefix is None or update.prefix.is_good_beyond(lifetime, now)
 
 
 def _endpoint(update: _Update) -> IPv6Address | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated
 
-from mip6.form import SPI, Identity, Key, Range
+from mip6.form import SPI, Identity, Key, Moment, Range
 from mip6.ike import Certificates
 from mip6.ipsec import StaticPair
 
@@ -114,6 +114,27 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """A home prefix, or one within it, that is to be given up."""
+
+    prefix: IPv6Network
+    valid_until: Moment | None = None
+    """Until then there are bindings for its home addresses; None: for ever."""
+    preferred_until: Moment | None = None
+    """Until then nobody needs to look for another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixDiscovery:
+    """How often mobile nodes are told of prefixes without a question (RFC 6275 section 10.6.2)."""
+
+    max_interval_s: Annotated[int, Range(4, 86400, "a whole number of seconds")] = 86400
+    """MaxMobPfxAdvInterval."""
+    min_interval_s: Annotated[int, Range(1, 86400, "a whole number of seconds")] = 600
+    """MinMobPfxAdvInterval: of what is new nobody is told sooner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
     """Where the home agent is reached and where it remembers."""
 
@@ -129,6 +150,8 @@ class Settings:
     ikev2: Ikev2 | None = None
     node: tuple[Node, ...] = ()
     peer: tuple[Peer, ...] = ()
+    prefix: tuple[Prefix, ...] = ()
+    prefix_discovery: PrefixDiscovery = PrefixDiscovery()
     paths: Paths = Paths()
 
     @property

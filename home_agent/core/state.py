@@ -7,6 +7,8 @@ from ipaddress import IPv6Address
 from home_agent.core.cache import Cache
 from home_agent.core.home_agents import HomeAgents
 from home_agent.core.home_link import Check, Defence, HomeLink
+from home_agent.core.prefix_discovery import Tellings
+from home_agent.core.prefixes import Heard, HomePrefix
 from home_agent.core.revocation import Revocation, Revoked
 from home_agent.core.settings import Node, Settings
 from home_agent.core.switch import Switch
@@ -59,6 +61,12 @@ class State:
     """Home addresses that we stand in for there."""
     home_agents: HomeAgents = field(default_factory=dict)
     """Others there."""
+    heard: Heard = field(default_factory=Heard)
+    """Of prefixes there."""
+    prefixes: Mapping[IPv6Address, tuple[HomePrefix, ...]] = field(default_factory=dict)
+    """All that a mobile node is to know, its own first, by home address."""
+    tellings: Tellings = field(default_factory=dict)
+    """What mobile nodes are told of prefixes."""
     troubles: Mapping[str, str] = field(default_factory=dict)
     """What the operating system refuses, by what it is about."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -22,6 +22,8 @@ IPV6_RECVPKTINFO, IPV6_PKTINFO = 49, 50
 IPV6_JOIN_ANYCAST, IPV6_LEAVE_ANYCAST = 27, 28
 IPV6_RECVRTHDR, IPV6_RTHDR = 56, 57
 IPV6_RECVDSTOPTS, IPV6_DSTOPTS = 58, 59
+ANCILLARY = IPV6_RECVPKTINFO, IPV6_RECVRTHDR, IPV6_RECVDSTOPTS
+"""What a socket has to ask for, for `packet_from`."""
 _PKTINFO = struct.Struct("=16sI")
 
 
@@ -36,7 +38,7 @@ class MobilitySocket:
         self._receiver = raw_socket(NextHeader.MOBILITY)
         # The sum may be over the home address, which the kernel knows nothing of: it must not check
         self._receiver.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
-        for option in (IPV6_RECVPKTINFO, IPV6_RECVRTHDR, IPV6_RECVDSTOPTS):
+        for option in ANCILLARY:
             self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
         self._sender = raw_socket(NextHeader.MOBILITY)
         self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
@@ -56,39 +58,21 @@ class MobilitySocket:
 
     def send(self, packet: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Send a whole IPv6 packet by the way that packets from `source` take. Raises OSError."""
-        _send(self._sender, packet, source, destination)
+        send(self._sender, packet, source, destination)
 
     def send_protected(self, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Send a Mobility Header, with its checksum, between home address and home agent; the kernel does what its
         IPsec policies say. Raises OSError.
         """
-        _send(self._protected_sender, data, source, destination)
+        send(self._protected_sender, data, source, destination)
 
     def receive(self) -> Iterator[Packet | DecodeError]:
         """All that waits. A packet whose extension headers are wrong comes as a DecodeError. Never blocks."""
         for data, ancillary, source in receive_all(self._receiver):
             try:
-                yield self._packet(data, ancillary, source)
+                yield packet_from(data, ancillary, source, from_mobile_node=self._from_mobile_nodes)
             except DecodeError as error:
                 yield error
-
-    def _packet(self, data: bytes, ancillary: dict[int, bytes], sender: str) -> Packet:
-        source, destination = IPv6Address(sender), IPv6Address(ancillary[IPV6_PKTINFO][:16])
-        if self._from_mobile_nodes:
-            header = ancillary.get(IPV6_DSTOPTS)
-            carried = parse_home_address_option(header) if header is not None else None
-        else:
-            header = ancillary.get(IPV6_RTHDR)
-            carried = parse_type2_routing_header(header) if header is not None else None
-        match carried:
-            case None:
-                return Packet(source, destination, None, data)
-            case Carried(home_address, exchanged=False):
-                return Packet(source, destination, home_address, data)
-            case Carried(care_of, _) if self._from_mobile_nodes:
-                return Packet(care_of, destination, source, data, protected=True)
-            case Carried(care_of, _):
-                return Packet(source, care_of, destination, data, protected=True)
 
 
 class IcmpSocket:
@@ -123,7 +107,7 @@ class IcmpSocket:
 
     def send(self, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
         """Send a message; the kernel fills in its checksum. Raises OSError."""
-        _send(self._socket, data, source, destination)
+        send(self._socket, data, source, destination)
 
     def receive(self) -> Iterator[tuple[bytes, IPv6Address]]:
         """All that waits, each from its type on, and who sent it; their checksums are right. Never blocks."""
@@ -131,6 +115,27 @@ class IcmpSocket:
             yield data, IPv6Address(source)
 
 
-def _send(sender: socket.socket, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
+def packet_from(data: bytes, ancillary: dict[int, bytes], sender: str, *, from_mobile_node: bool) -> Packet:
+    """What arrived, with the address in its Home Address option or type 2 routing header. Raises DecodeError."""
+    source, destination = IPv6Address(sender), IPv6Address(ancillary[IPV6_PKTINFO][:16])
+    if from_mobile_node:
+        header = ancillary.get(IPV6_DSTOPTS)
+        carried = parse_home_address_option(header) if header is not None else None
+    else:
+        header = ancillary.get(IPV6_RTHDR)
+        carried = parse_type2_routing_header(header) if header is not None else None
+    match carried:
+        case None:
+            return Packet(source, destination, None, data)
+        case Carried(home_address, exchanged=False):
+            return Packet(source, destination, home_address, data)
+        case Carried(care_of, _) if from_mobile_node:
+            return Packet(care_of, destination, source, data, protected=True)
+        case Carried(care_of, _):
+            return Packet(source, care_of, destination, data, protected=True)
+
+
+def send(sender: socket.socket, data: bytes, source: IPv6Address, destination: IPv6Address) -> None:
+    """From this source. Raises OSError."""
     information = (socket.IPPROTO_IPV6, IPV6_PKTINFO, _PKTINFO.pack(source.packed, 0))
     sender.sendmsg([data], [information], 0, (str(destination), 0))

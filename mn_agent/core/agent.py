@@ -39,6 +39,7 @@ from mn_agent.core import (
     mobile_network,
     movement,
     policy,
+    prefix_discovery,
     probing,
     registration,
     revocation,
@@ -57,11 +58,13 @@ from mn_agent.core.commands import (
     Send,
     SendIcmp,
     SendProbe,
+    SendSolicitation,
     Tell,
 )
 from mn_agent.core.correspondents import Correspondent, Correspondents
 from mn_agent.core.discovery import Discovery
 from mn_agent.core.events import (
+    AdvertisementReceived,
     CorrespondentsSeen,
     DevicesChanged,
     EchoReceived,
@@ -89,6 +92,7 @@ from mn_agent.core.links import called, find_links
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy import Pins
 from mn_agent.core.preference import priorities
+from mn_agent.core.prefix_discovery import PrefixDiscovery
 from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import Going, Saved, SavedBinding, SavedCorrespondent, SavedFlow, State
 
@@ -128,13 +132,14 @@ def start(
     )
     nobody = Correspondents(seed)
     if saved is None:
-        return State(settings, fresh, flows, Discovery(sequence), correspondents=nobody)
+        return State(settings, fresh, flows, Discovery(sequence), PrefixDiscovery(sequence), correspondents=nobody)
     settings = replace(settings, home=home_agents.with_agent(settings.home, saved.home_agent))
     known = State(
         settings,
         fresh,
         flows,
         Discovery(sequence),
+        PrefixDiscovery(sequence),
         bids=saved.bids,
         pins=saved.pins,
         chosen=saved.policy,
@@ -259,6 +264,8 @@ def deadline(state: State, now: float) -> float:
         state.decision.again_at,
         home_agents.leave_at(state),
         _discovers_at(state),
+        _solicits_at(state),
+        state.prefixes.valid_until_at,
         path_mtu.due_at(state.path_mtus),
         movement.overdue_at(state),
     )
@@ -290,6 +297,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state = _look(replace(state, devices=devices), now)
         case PacketReceived(packet):
             state, commands = _receive(state, packet, now)
+        case AdvertisementReceived(packet):
+            state, commands = _hear_advertisement(state, packet, now)
         case IcmpReceived(data):
             state, commands = _icmp(state, data, now)
         case EchoReceived(sequence):
@@ -324,6 +333,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case _:
             assert_never(event)
     state = replace(state, ike=ike.adopt(state.ike, now), path_mtus=path_mtu.expire(state.path_mtus, now))
+    state = replace(state, prefixes=prefix_discovery.expire(state.prefixes, now))
     if home_agents.leave_at(state) <= now:
         state, told = _change_home_agent(state, now)
         commands += told
@@ -341,6 +351,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state, direct = _optimize(state, now)
     state, packets = _send(state, now)
     state, discovering = _discover(state, now)
+    state, solicitations = _solicit(state, now)
     if not state.registration.multiple:
         # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
         state = _decide(state, now)
@@ -349,7 +360,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     for command in moving:
         if isinstance(command, EstablishIke):
             state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
-    sent = [*packets, *direct, *discovering]
+    sent = [*packets, *direct, *discovering, *solicitations]
     return state, [*commands, *sent, *movement.forget(before, state), *establishing, *moving, *notices]
 
 
@@ -361,8 +372,10 @@ def _is_quiet(before: State, after: State, now: float) -> bool:
         and after.decision == before.decision
         and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
         and after.registration is before.registration
+        and after.prefixes is before.prefixes
         and _sends_at(after, now) > now
         and _discovers_at(after) > now
+        and _solicits_at(after) > now
     )
 
 
@@ -450,6 +463,7 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
         path_mtus={},
         probing=probing.Probing(sequence=state.probing.sequence),
         discovery=Discovery(state.discovery.identifier),
+        prefixes=prefix_discovery.left(state.prefixes),
         revoked=None,
         going=None,
         home_agent_since_at=now,
@@ -478,7 +492,7 @@ def _want(state: State, now: float) -> State:
     views = [view for view in state.views() if view.bid in usable]
     numbers = priorities(state.flows.policy, state.settings.links.prefer, views, state.decision)
     wanted = {
-        bid: Wanted(link.care_of, numbers[bid], link.care_of_until_at)
+        bid: Wanted(link.care_of, numbers[bid], min(link.care_of_until_at, state.prefixes.valid_until_at))
         for bid, link in usable.items()
         if link.care_of is not None
     }
@@ -622,6 +636,49 @@ def _discover(state: State, now: float) -> tuple[State, list[Command]]:
     return replace(state, discovery=asked), [SendIcmp(question)]
 
 
+def _solicits_at(state: State) -> float:
+    """When to ask about prefixes: it takes IPsec, and a binding."""
+    if state.prefixes.due_at == inf:
+        return inf
+    can_ask = state.settings.security.is_ipsec and state.can_protect and not state.registration.leaving
+    return state.prefixes.due_at if can_ask and _solicitors(state) else inf
+
+
+def _solicitors(state: State) -> list[IPv6Address]:
+    """Care-of addresses that the home agent holds and packets get out from, the preferred first."""
+    entries = sorted(carrying(state.registration), key=bindings.by_priority)
+    return [entry.binding.care_of for entry in entries if entry.binding is not None and state.carries(entry)]
+
+
+def _solicit(state: State, now: float) -> tuple[State, list[Command]]:
+    if _solicits_at(state) > now:
+        return state, []
+    care_of = _solicitors(state)
+    source = care_of[state.prefixes.tries % len(care_of)]
+    asked, packet = prefix_discovery.ask(state.prefixes, state.settings.home, source, now)
+    return replace(state, prefixes=asked), [SendSolicitation(packet)]
+
+
+def _hear_advertisement(state: State, packet: Packet, now: float) -> tuple[State, list[Command]]:
+    """Of the home agent that holds our bindings (RFC 6275 section 11.4.3). Nothing is bound for longer than the home
+    address is good.
+    """
+    home = state.settings.home
+    is_ours = (packet.source, packet.home_address) == (home.agent, home.address) and packet.protected
+    if not is_ours or not carrying(state.registration):
+        return _ignore(state, "prefix advertisement not from the home agent that serves us", None, now)
+    heard = prefix_discovery.hear(state.prefixes, home, packet, now)
+    if isinstance(heard, str):
+        return _ignore(state, heard, None, now)
+    until_at = heard.valid_until_at
+    return replace(
+        state,
+        prefixes=heard,
+        registration=bindings.shorten(state.registration, until_at, now),
+        correspondents=correspondents.shorten(state.correspondents, until_at, now),
+    ), []
+
+
 def _icmp(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
     refused = correspondent_answers.hear_of_problem(state.correspondents, data, now)
     if refused is not None:
@@ -682,6 +739,8 @@ def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[St
             if isinstance(result, Problem):
                 return _ignore(state, result.value, None, now)
             state = _leave_for_network(replace(state, ike=replace(state.ike, unheard=0)), message, now)
+            if message.status == Status.ACCEPTED_PREFIX_DISCOVERY_NECESSARY:
+                state = replace(state, prefixes=prefix_discovery.wish(state.prefixes, now, hinted=True))
             return replace(state, probing=probing.heard(state.probing, packet.destination, now)), []
         case BindingRefreshRequest(options):
             bids = {option.bid for option in options if isinstance(option, BindingIdentifier)}

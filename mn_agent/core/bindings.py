@@ -350,6 +350,12 @@ def refresh(registration: Registration, bids: Collection[int], now: float) -> Re
     return replace(registration, entries=entries)
 
 
+def shorten(registration: Registration, until_at: float, now: float) -> Registration:
+    """Refresh now what the home agent would hold for longer than that."""
+    bids = [bid for bid, entry in registration.entries.items() if entry.binding and entry.binding.expires_at > until_at]
+    return refresh(registration, bids, now) if bids else registration
+
+
 def start_anew(registration: Registration, now: float) -> Registration:
     """Tell the home agent everything now, also what it refused: nobody knows what has become of it meanwhile. What was
     tried in vain is no reason to wait. The rate limit stays, and what it has not answered stays in doubt.

@@ -1,6 +1,7 @@
 """What to tell people about a step: the difference between two states."""
 
 from collections.abc import Iterator
+from math import inf
 
 from mn_agent.core.bindings import EntryState
 from mn_agent.core.notices import Notice, NoticeKind
@@ -10,7 +11,7 @@ from mn_agent.core.status_text import flow_status_text, status_text
 
 def changes(before: State, after: State) -> list[Notice]:
     """One notice for everything that is now different and that people want to know."""
-    parts = (_links, _paths, _bindings, _service, _traffic, _correspondents, _troubles)
+    parts = (_links, _paths, _bindings, _service, _home_address, _traffic, _correspondents, _troubles)
     return [notice for part in parts for notice in part(before, after)]
 
 
@@ -70,6 +71,20 @@ def _service(before: State, after: State) -> Iterator[Notice]:
         yield Notice(NoticeKind.FLOW, "the home agent binds no flows: what it sends takes the default's link")
     if before.flows.name != after.flows.name:
         yield Notice(NoticeKind.POLICY, f"policy {after.flows.name}: {after.flows.policy.description}")
+
+
+def _home_address(before: State, after: State) -> Iterator[Notice]:
+    told = after.prefixes
+    if told.answered_at != before.prefixes.answered_at:
+        parts = [("preferred", told.preferred_until_at), ("valid", told.valid_until_at)]
+        spelled = (f"{what} {_for(until_at - told.answered_at)}" for what, until_at in parts)
+        yield Notice(NoticeKind.HOME_ADDRESS, f"{after.settings.home.address}: {', '.join(spelled)}")
+
+
+def _for(seconds: float) -> str:
+    if seconds <= 0:
+        return "no longer"
+    return "for ever" if seconds == inf else f"for {seconds:.0f} s"
 
 
 def _paths(before: State, after: State) -> Iterator[Notice]:

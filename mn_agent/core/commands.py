@@ -18,6 +18,13 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class SendSolicitation:
+    """Ask the home agent about prefixes: as `Send`, but of ICMPv6."""
+
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
 class SendIcmp:
     """Send an ICMPv6 error."""
 
@@ -84,6 +91,7 @@ class Tell:
 
 Command: TypeAlias = (
     Send
+    | SendSolicitation
     | SendIcmp
     | ForgetNeighbour
     | AskNeighbour

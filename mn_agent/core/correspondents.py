@@ -213,6 +213,20 @@ def _entry(entry: Entry, wanted: Wanted | None) -> Entry:
     return replace(entry, wanted=wanted, test=Test(), tries=NONE, pause=None, failures=0)
 
 
+def shorten(everybody: Correspondents, until_at: float, now: float) -> Correspondents:
+    """Tell anew, at once, what they would hold for longer than that (RFC 6275 section 11.4.2)."""
+    known = {}
+    for address, one in everybody.known.items():
+        entries = {
+            bid: replace(entry, binding=replace(entry.binding, refresh_at=now))
+            if entry.binding is not None and entry.binding.expires_at > until_at
+            else entry
+            for bid, entry in one.entries.items()
+        }
+        known[address] = replace(one, entries=entries)
+    return replace(everybody, known=known)
+
+
 def ends_at(everybody: Correspondents) -> float:
     """When something runs out next; infinity for never."""
     return min((moment for one in everybody.known.values() for moment in _ends(one)), default=inf)

@@ -49,6 +49,13 @@ class PacketReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class AdvertisementReceived:
+    """The home agent told of prefixes: as `PacketReceived`, but of ICMPv6."""
+
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
 class IcmpReceived:
     """An ICMPv6 error about a packet of ours arrived: from its type on."""
 
@@ -163,6 +170,7 @@ Event: TypeAlias = (
     | RouterHeard
     | DevicesChanged
     | PacketReceived
+    | AdvertisementReceived
     | IcmpReceived
     | Tick
     | SwitchRequested

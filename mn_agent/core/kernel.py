@@ -15,7 +15,7 @@ from ipaddress import IPv6Address, IPv6Network
 from itertools import product
 
 from mip6 import ipsec, path_mtu, route_optimization, tunnels
-from mip6.ipsec import RETURN_ROUTABILITY, TUNNELS, Side, protected_mtu, tunnel_address
+from mip6.ipsec import PREFIX_DISCOVERY, RETURN_ROUTABILITY, TUNNELS, Side, protected_mtu, tunnel_address
 from mip6.kernel import (
     ANYWHERE,
     DELIVER,
@@ -34,7 +34,7 @@ from mip6.kernel import (
 )
 from mip6.mark import Mark
 from mip6.table import SPI, Chain, Element, Elements, Set, Table
-from mip6.wire.registry import NextHeader
+from mip6.wire.registry import IcmpType, NextHeader
 from mip6.xfrm import Policy
 from mip6.xfrm import State as XfrmState
 from mn_agent.core import router
@@ -155,6 +155,7 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
         home = host(state.settings.home.address)
         mobility = NextHeader.MOBILITY
         yield Rule(_FIRST, MAIN_TABLE, source=home, destination=agent, ip_protocol=mobility, order=_MOBILITY)
+        yield Rule(_FIRST, MAIN_TABLE, source=home, destination=agent, mark=PREFIX_DISCOVERY, order=_MOBILITY)
     if state.settings.security is Security.IKEV2:
         yield Rule(_FIRST, RETURN_ROUTABILITY_TABLE, source=home, ip_protocol=mobility, order=_ROUTABILITY)
         yield Rule(_FIRST, OUTER_TABLE, destination=TUNNELS)
@@ -395,6 +396,7 @@ def _static(
             "output": Chain(
                 (
                     f"ip6 saddr {home.address} ip6 daddr {home.agent} ip6 nexthdr {NextHeader.MOBILITY.value} return",
+                    *((f"meta mark {PREFIX_DISCOVERY.value:#x} return",) if security.is_ipsec else ()),
                     *rules["output"],
                     f"ip6 saddr {home.address} jump from_home",
                     *behind.output,
@@ -402,7 +404,13 @@ def _static(
                 "type route hook output priority mangle; policy accept;",
             ),
             "input": Chain(
-                (f"{ours} return", *rules["input"], f"ip6 daddr {home.address} jump to_home", *behind.input),
+                (
+                    f"{ours} return",
+                    *((_MARK_ADVERTISEMENT,) if security.is_ipsec else ()),
+                    *rules["input"],
+                    f"ip6 daddr {home.address} jump to_home",
+                    *behind.input,
+                ),
                 "type filter hook input priority mangle; policy accept;",
             ),
             "postrouting": Chain(
@@ -420,6 +428,11 @@ def _static(
         },
     )
 
+
+_MARK_ADVERTISEMENT = (
+    f"icmpv6 type {IcmpType.MOBILE_PREFIX_ADVERTISEMENT.value} meta mark set {PREFIX_DISCOVERY.value:#x}"
+)
+"""What IPsec has to protect of prefix discovery, for the policy to see it."""
 
 SEEN = "seen"
 """The set of correspondents that there was traffic with lately."""

@@ -20,6 +20,7 @@ class NoticeKind(Enum):
     POLICY = "policy"
     HOME_AGENT = "home-agent"
     ROUTER = "router"
+    HOME_ADDRESS = "home-address"
     RESUMED = "resumed"
     REFUSED = "refused"
     SERVED_AGAIN = "served-again"

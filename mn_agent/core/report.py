@@ -64,6 +64,8 @@ def status(
         home_address=str(state.settings.home.address),
         home_agent=str(state.settings.home.agent),
         alternatives=[str(one) for one in state.settings.home.alternatives],
+        preferred_until=_told_at(state.prefixes.preferred_until_at, offset_s),
+        valid_until=_told_at(state.prefixes.valid_until_at, offset_s),
         identity=state.settings.identity,
         security=state.settings.security.value,
         registration=_registered(state, offset_s),
@@ -82,6 +84,10 @@ def status(
         pid=pid,
         at=unix_time,
     )
+
+
+def _told_at(at: float, offset_s: float) -> float | None:
+    return None if at == inf else at + offset_s
 
 
 def _default(state: State, offset_s: float, counters: Mapping[str, Counter]) -> DefaultTraffic:

@@ -17,6 +17,7 @@ from mn_agent.core.ike import Ike
 from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.links import Link
 from mn_agent.core.policy import Decision, Pins, View
+from mn_agent.core.prefix_discovery import PrefixDiscovery
 from mn_agent.core.probing import Probing, Target
 from mn_agent.core.revocation import Revoked
 from mn_agent.core.routers import Routers
@@ -45,6 +46,7 @@ class State:
     flows: Flows
     """The policy in use."""
     discovery: Discovery
+    prefixes: PrefixDiscovery
     chosen: str | None = None
     """Its name, if somebody chose it; otherwise it is the configuration's."""
     interfaces: Snapshot = ()

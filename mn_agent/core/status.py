@@ -183,6 +183,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     home_agent: str
     alternatives: list[str]
     """Home agents that are asked, in this order, when this one does not serve us."""
+    preferred_until: float | None
+    """From when the home address should be given up; None: nobody says so."""
+    valid_until: float | None
+    """From when it is none any more; None: nobody says so."""
     identity: str
     security: str
     registration: Registered

@@ -165,6 +165,10 @@ class World:
     answers_questions: bool = True
     """Whether somebody tells which home agents there are."""
     questions: list[Question] = field(default_factory=list)
+    solicitations: list[tuple[float, Packet]] = field(default_factory=list)
+    """Questions about prefixes, and when they were sent."""
+    advertisements: list[tuple[float, Packet]] = field(default_factory=list)
+    """What the home agent told of them."""
     respond: Callable[[BindingUpdate, Packet], Packet | None] | None = None
     """Another home agent in place of ours."""
 
@@ -440,6 +444,9 @@ class World:
                 case commands.Send(packet):
                     self.updates.append(Sent(self.now, packet, decode(packet.data)))
                     self._carry(packet, packet.source, self._arrive_up)
+                case commands.SendSolicitation(packet):
+                    self.solicitations.append((self.now, packet))
+                    self._carry(packet, packet.source, self._solicit)
                 case commands.SendIcmp(error) if error.data[0] == IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REQUEST:
                     self._ask(error)
                 case commands.Tell(notice):
@@ -473,6 +480,9 @@ class World:
             match command:
                 case ha_events.Send(packet):
                     self._answer(packet)
+                case ha_events.SendAdvertisement(packet):
+                    self.advertisements.append((self.now, packet))
+                    self._carry(packet, packet.destination, self._advertise)
                 case ha_events.SendIcmp(error) if error.data[0] == IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY:
                     reply = events.IcmpReceived(error.data)
                     self.at(self.now + 0.01, partial(self.mobile_node, reply))
@@ -524,6 +534,13 @@ class World:
         answer = self.respond(message, summed)
         if answer is not None:
             self._answer(answer)
+
+    def _solicit(self, packet: Packet) -> None:
+        if packet.destination not in self.silent:
+            self.home_agent_hears(ha_events.SolicitationReceived(packet))
+
+    def _advertise(self, packet: Packet) -> None:
+        self.mobile_node(events.AdvertisementReceived(packet))
 
     def _arrive_down(self, packet: Packet) -> None:
         destination = packet.home_address or packet.destination

@@ -156,6 +156,8 @@ def status(**changes: Any) -> Status:
         "home_address": "2001:db8:aaaa::100",
         "home_agent": "2001:db8:f::2",
         "alternatives": [],
+        "preferred_until": None,
+        "valid_until": None,
         "identity": "laptop@example.org",
         "security": "auth-option",
         "registration": registered(),

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,13 @@ def test_it_says_with_whom_since_when_and_until_when(run: Run, socket_path: Path
 def test_it_names_the_home_agents_that_are_asked_when_this_one_does_not_serve(run: Run, socket_path: Path) -> None:
     text = shown(run, socket_path, alternatives=["2001:db8:f::3", "2001:db8:f::4"])
     assert "home agent 2001:db8:f::2 (others: 2001:db8:f::3, 2001:db8:f::4)" in " ".join(text.split())
+
+
+def test_it_says_until_when_the_home_address_is_good(run: Run, socket_path: Path) -> None:
+    text = shown(run, socket_path, preferred_until=NOW - 60, valid_until=NOW + 240)
+    assert re.search(r"^  preferred until \S+, which is over$", text, re.MULTILINE)
+    assert re.search(r"^  valid until \S+, in 4 min$", text, re.MULTILINE)
+    assert "valid until" not in shown(run, socket_path)
 
 
 def test_it_says_which_link_carries_the_traffic_and_why(run: Run, socket_path: Path) -> None:
