@@ -15,7 +15,7 @@ from mn_lab.commands import run
 from mn_lab.lab import Lab
 from mn_lab.layout import HOME_PREFIX
 from mn_lab.processes import Process
-from tests.kernel.test_home_agents import HomeLink
+from tests.kernel.home_link import HomeLink
 from tests.kernel.wire import Capture
 
 FIRST, SECOND = HOME_PREFIX[2], HOME_PREFIX[3]
