@@ -161,8 +161,9 @@ def test_a_link_that_comes_up_is_registered_as_soon_as_its_address_is_known_to_b
         else {"134": "hears a router"}.get(icmp) or {"5": "is registered"}.get(mobility)
         for source, icmp, mobility, target in capture.rows("ipv6", fields)
     ]
-    order = ["checks its link-local address", "hears a router", "is checked", "is registered"]
-    assert list(dict.fromkeys(step for step in steps if step)) == order
+    # A router may say something of itself at any time, also before it is asked
+    assert steps.index("hears a router") < steps.index("is checked") < steps.index("is registered")
+    assert steps.index("checks its link-local address") < steps.index("is checked")
 
 
 @pytest.mark.req("MOV-07")
