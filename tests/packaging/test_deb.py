@@ -32,6 +32,17 @@ def test_they_are_installed_used_upgraded_and_removed_without_a_trace(machine: M
     assert machine.run("getent passwd monami6 || getent group monami6 || echo none") == "none"
 
 
+def test_nothing_is_left_when_the_agent_is_purged_first(machine: Machine, packages: list[Path]) -> None:
+    install(machine, packages)
+    machine.run(f"{STRING} | tail -n 1 | monami6 setup -")
+    machine.run("dpkg --remove monami6-ha monami6")
+    machine.run("dpkg --purge monami6")
+    assert machine.run("stat -c %U /etc/monami6/home-agent.toml") == "monami6"
+    machine.run("dpkg --purge monami6-ha")
+    assert machine.changed() == set()
+    assert machine.run("getent passwd monami6 || getent group monami6 || echo none") == "none"
+
+
 def test_units_completions_and_man_pages_are_in_their_places(machine: Machine, packages: list[Path]) -> None:
     install(machine, packages)
     for unit in ("monami6d", "monami6-ha"):
