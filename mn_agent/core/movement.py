@@ -40,8 +40,10 @@ def _is_in_doubt(before: State, after: State, link: Link, router: IPv6Address) -
         return True
     if after.is_dead(link.bid) and not before.is_dead(link.bid):
         return True
+    if after.routers is before.routers:
+        return False
     others = routers.rivals(after.routers, link.index, router)
-    return after.routers is not before.routers and bool(others - routers.rivals(before.routers, link.index, router))
+    return bool(others - routers.rivals(before.routers, link.index, router))
 
 
 def _used(state: State) -> Iterator[tuple[Link, IPv6Address]]:
