@@ -15,7 +15,8 @@ from mip6.wire.neighbor import NeighborMessage, RouterSolicitation, build, parse
 from mip6.wire.registry import IcmpType, NextHeader
 from mip6.wire.router import RouterAdvertisement
 
-IPV6_RECVHOPLIMIT, IPV6_HOPLIMIT = 51, 52
+_IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
+_PACKET_INFO, _HOP_LIMIT = struct.Struct("=16sI"), struct.Struct("=i")
 
 
 class NeighborSocket:
@@ -26,9 +27,7 @@ class NeighborSocket:
         self._interface = interface
         self._receiver, self._sender = (_socket_on(interface) for _ in range(2))
         neighbors = IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT
-        take_only(self._receiver, IcmpType.ROUTER_ADVERTISEMENT, *neighbors)
-        for option in (IPV6_RECVPKTINFO, IPV6_RECVHOPLIMIT):
-            self._receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
+        listen_for(self._receiver, IcmpType.ROUTER_ADVERTISEMENT, *neighbors)
         self._sender.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
         # What we ask ourselves must not look like somebody else's question
         self._sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
@@ -59,14 +58,27 @@ class NeighborSocket:
 
     def receive(self) -> Iterator[NeighborMessage | RouterAdvertisement]:
         """All that waits and makes sense. Never blocks."""
-        for data, found, sender in receive_all(self._receiver):
-            source, destination = IPv6Address(sender.partition("%")[0]), IPv6Address(found[IPV6_PKTINFO][:16])
-            (hop_limit,) = struct.unpack("=i", found[IPV6_HOPLIMIT])
+        for data, source, destination, _, hop_limit in heard(self._receiver):
             with suppress(DecodeError):
                 if data[0] == IcmpType.ROUTER_ADVERTISEMENT:
                     yield router.parse(data, source, hop_limit)
                 else:
                     yield parse(data, source, destination, hop_limit)
+
+
+def listen_for(receiver: socket.socket, *types: IcmpType) -> None:
+    """Take these messages of neighbor discovery, with all that `heard` tells."""
+    take_only(receiver, *types)
+    for option in (IPV6_RECVPKTINFO, _IPV6_RECVHOPLIMIT):
+        receiver.setsockopt(socket.IPPROTO_IPV6, option, 1)
+
+
+def heard(receiver: socket.socket) -> Iterator[tuple[bytes, IPv6Address, IPv6Address, int, int]]:
+    """All that waits: data, source, destination, index of the interface, hop limit."""
+    for data, found, sender in receive_all(receiver):
+        destination, interface = _PACKET_INFO.unpack(found[IPV6_PKTINFO])
+        (hop_limit,) = _HOP_LIMIT.unpack(found[_IPV6_HOPLIMIT])
+        yield data, IPv6Address(sender.partition("%")[0]), IPv6Address(destination), interface, hop_limit
 
 
 def _socket_on(interface: int) -> socket.socket:
