@@ -2,12 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from mn_lab.commands import use_system_paths
 from mn_lab.lab import Lab, take_down
+
+Use = Callable[[str], None]
 
 TOOLS = (
     *(
@@ -55,3 +58,16 @@ def lab(prefix: str) -> Iterator[Lab]:
     """A lab with the usual three links, up and registered; a test leaves its links as it found them."""
     with Lab(prefix=prefix) as lab:
         yield lab
+
+
+@pytest.fixture
+def use(lab: Lab, tmp_path: Path) -> Iterator[Use]:
+    """Makes the agent use a policy, for the length of a test."""
+
+    def use(policy: str) -> None:
+        file = tmp_path / "policy.toml"
+        file.write_text(policy)
+        lab.monami6("policy", "use", str(file))
+
+    yield use
+    lab.monami6("policy", "use", "--default")

@@ -3,7 +3,7 @@
 import json
 import sys
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, Self
 
 from mn_lab import configuration, network, processes
 from mn_lab.commands import ip_batch, run
@@ -16,7 +16,9 @@ ROUTER, HOST = HOME_PREFIX[1], HOME_PREFIX[0x99]
 
 
 class HomeLink:
-    """A switch, with a host, the core router and both home agents on it, and the second home agent itself."""
+    """A switch, with a host, the core router and both home agents on it, and the second home agent itself. While the
+    context lasts it is laid out, and the lab with it; nothing runs by itself.
+    """
 
     def __init__(self, lab: Lab, second_address: IPv6Address = SECOND) -> None:
         self.lab = lab
@@ -26,7 +28,20 @@ class HomeLink:
         self.directory = lab.directory / "ha2"
         self.control = Control(self.directory / "home-agent.sock")
 
-    def lay_out(self) -> None:
+    def __enter__(self) -> Self:
+        try:
+            self.lab.lay_out()
+            self._lay_out()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        network.remove(network.existing([self.switch, self.host, self.second]))
+        self.lab.down()
+
+    def _lay_out(self) -> None:
         own = (self.switch, self.host, self.second)
         run(*ip_batch(f"netns add {name}" for name in own))
         for name in own:
@@ -80,6 +95,3 @@ class HomeLink:
     def hardware_address(self, namespace: str, interface: str) -> str:
         (told,) = json.loads(run(["ip", "-j", "-n", namespace, "link", "show", interface]))
         return str(told["address"])
-
-    def remove(self) -> None:
-        network.remove(network.existing([self.switch, self.host, self.second]))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -14,7 +15,7 @@ from mn_lab.layout import MOBILE_NODE
 PATIENCE_S = 10.0
 
 
-class Sandbox:
+class Sandbox(ABC):
     """While the context lasts. `directory` becomes its own; the lab is laid out already."""
 
     namespaces: tuple[str, ...] = ("--mount",)
@@ -27,13 +28,13 @@ class Sandbox:
         self._environment = {**os.environ, "LC_ALL": "C", **environment}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
+    @abstractmethod
     def script(self) -> str:
         """What makes it of the namespaces: it says `ready`, and stays. $1 is the directory, $2 the lab's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start_all(self) -> None:
         """Its parts, once it is there."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         try:

@@ -2,10 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,11 @@ from mn_lab.lab import Lab
 from mn_lab.layout import CORRESPONDENT, CORRESPONDENT_ADDRESS, HOME_ADDRESS, MOBILE_NODE
 from mn_lab.network import LinkAction
 from mn_lab.traffic import DOWN, UP
+from tests.kernel.conftest import Use
 from tests.kernel.streams import Fate, Judge, Stream, Streams
 
 CN, HOME = str(CORRESPONDENT_ADDRESS), str(HOME_ADDRESS)
 EF = 46
-
-Use = Callable[[str], None]
 
 POLICY = """
 description = "Four kinds of flows"
@@ -61,19 +59,6 @@ FRAGMENTS = {
     "tunnelled": "ip6 nexthdr 41 @nh,368,8 44",
     "tunnel": "ip6 nexthdr 44 @nh,320,8 41",
 }
-
-
-@pytest.fixture
-def use(lab: Lab, tmp_path: Path) -> Iterator[Use]:
-    """Makes the agent use a policy, for the length of a test."""
-
-    def use(policy: str) -> None:
-        file = tmp_path / "policy.toml"
-        file.write_text(policy)
-        lab.monami6("policy", "use", str(file))
-
-    yield use
-    lab.monami6("policy", "use", "--default")
 
 
 def both_ways(*links: str) -> set[tuple[str, str]]:

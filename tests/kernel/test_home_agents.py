@@ -24,14 +24,8 @@ def home(prefix: str) -> Iterator[HomeLink]:
     """Nothing runs yet. The mobile node knows the first home agent only, and asks it for others."""
     toml = f'[home_agent]\nhome_link = "eth1"\n[[peer]]\naddress = "{SECOND}"\n'
     lab = Lab(prefix=prefix, agent_toml="[home]\ndiscover = true\n", home_agent_toml=toml)
-    home = HomeLink(lab)
-    try:
-        lab.lay_out()
-        home.lay_out()
+    with HomeLink(lab) as home:
         yield home
-    finally:
-        home.remove()
-        lab.down()
 
 
 @pytest.fixture

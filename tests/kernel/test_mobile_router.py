@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Network
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from mn_lab.layout import (
 )
 from mn_lab.network import LinkAction
 from mn_lab.traffic import DOWN, UP
+from tests.kernel.conftest import Use
 from tests.kernel.streams import Fate, Judge, Stream, Streams
 from tests.kernel.wire import Capture
 
@@ -70,13 +70,9 @@ def lab(prefix: str) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def _flows(lab: Lab, tmp_path: Path) -> Iterator[None]:
-    file = tmp_path / "policy.toml"
-    file.write_text(POLICY)
-    lab.monami6("policy", "use", str(file))
+def _flows(lab: Lab, use: Use) -> None:
+    use(POLICY)
     lab.wait(lambda status: all(flow["bound"] == "yes" for flow in status["flows"]), "flows bound")
-    yield
-    lab.monami6("policy", "use", "--default")
 
 
 def ping(lab: Lab, node: str, target: str, *options: str, count: int = 3) -> str:

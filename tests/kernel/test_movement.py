@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Network
-from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -17,6 +16,7 @@ from mn_lab import processes
 from mn_lab.control import Status
 from mn_lab.lab import Lab
 from mn_lab.layout import MOBILE_SIDE
+from tests.kernel.conftest import Use
 from tests.kernel.streams import Stream, Streams
 from tests.kernel.test_data_plane import arrives, care_of, ip
 from tests.kernel.test_flows import CN
@@ -48,13 +48,9 @@ interface {SECOND} {{
 
 
 @pytest.fixture
-def _wifi_is_used(lab: Lab, tmp_path: Path) -> Iterator[None]:
-    file = tmp_path / "policy.toml"
-    file.write_text(POLICY)
-    lab.monami6("policy", "use", str(file))
+def _wifi_is_used(lab: Lab, use: Use) -> None:
+    use(POLICY)
     lab.wait_carried_by("wifi")
-    yield
-    lab.monami6("policy", "use", "--default")
 
 
 @contextmanager

@@ -27,14 +27,8 @@ def home(prefix: str) -> Iterator[HomeLink]:
     agent_toml = f'[home]\nagent = "{FIRST}"\ndiscover = true\n'
     toml = f'[home_agent]\naddress = "{FIRST}"\nhome_link = "eth1"\npreference = 1\n'
     lab = Lab(("ethernet",), prefix=prefix, agent_toml=agent_toml, home_agent_toml=toml)
-    home = HomeLink(lab, SECOND)
-    try:
-        lab.lay_out()
-        home.lay_out()
+    with HomeLink(lab, SECOND) as home:
         yield home
-    finally:
-        home.remove()
-        lab.down()
 
 
 def start_radvd(namespace: str, configuration: Path, directory: Path) -> Process:

@@ -32,10 +32,7 @@ def home(prefix: str) -> Iterator[HomeLink]:
     lab = Lab(
         ["ethernet", "wifi"], prefix=prefix, security="manual", agent_toml=alternatives, home_agent_toml=home_link
     )
-    home = HomeLink(lab)
-    try:
-        lab.lay_out()
-        home.lay_out()
+    with HomeLink(lab) as home:
         lab.start()
         # A machine as slow as this may have sent it to the second one while the first one started
         lab.wait(
@@ -44,9 +41,6 @@ def home(prefix: str) -> Iterator[HomeLink]:
         lab.wait_registered(PATIENCE_S)
         home.start_second()
         yield home
-    finally:
-        home.remove()
-        lab.down()
 
 
 @pytest.mark.req("HAS-01", "HAS-02")
