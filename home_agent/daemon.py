@@ -107,7 +107,8 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         return wanted_kernel(self.state)
 
     def aspects(self) -> tuple[object, ...]:
-        return self.state.cache, self.state.uplink, self.state.tunnels, self.state.path_mtus
+        state = self.state
+        return state.cache, state.uplink, state.home_link, state.senders, state.tunnels, state.path_mtus
 
     def deadline(self, now: float) -> float:  # noqa: ARG002
         return agent.deadline(self.state)

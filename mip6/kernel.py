@@ -35,9 +35,20 @@ our own address would need the kernel's first rule, `lookup local`, moved away, 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A /128 on the loopback interface: it outlives every link."""
+    """A /128; on the loopback interface it outlives every link."""
 
     address: IPv6Address
+    interface: int = LOOPBACK
+    """Index. On a link the kernel answers who asks there for the address, and asks nobody first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """Where an address is on a link: the kernel need not ask there."""
+
+    interface: int
+    address: IPv6Address
+    hardware_address: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +167,14 @@ class Kernel:
     states: frozenset[State] = frozenset()
     """Likewise; those that the key management makes are none of these."""
     devices: frozenset[Device] = frozenset()
+    neighbors: frozenset[Neighbor] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     """Add the object, or replace the route that has its key."""
 
-    object: Address | Device | Rule | Route | Policy | State
+    object: Address | Device | Neighbor | Rule | Route | Policy | State
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +188,7 @@ class Replace:
 class Remove:
     """Delete the object."""
 
-    object: Address | Device | Rule | Route | Policy | State
+    object: Address | Device | Neighbor | Rule | Route | Policy | State
 
 
 Operation = Put | Replace | Remove
@@ -184,15 +196,16 @@ Operation = Put | Replace | Remove
 
 def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
     """The steps from `actual` to `wanted`, in an order that never leaves traffic without a way, nor unprotected:
-    addresses and devices (routes name them), then states and the policies that need them, then routes by their tables,
-    then the rules that lead to them; deletions afterwards, in the reverse order. nftables is not part of it: its table
-    changes in one transaction of its own.
+    addresses, neighbours and devices (routes name them), then states and the policies that need them, then routes by
+    their tables, then the rules that lead to them; deletions afterwards, in the reverse order. nftables is not part of
+    it: its table changes in one transaction of its own.
     """
     put_rules, remove_rules = _rule_difference(actual.rules, wanted.rules)
     put_states, remove_states = _state_difference(actual.states, wanted.states)
     put_policies, remove_policies = _policy_difference(actual.policies, wanted.policies)
     put: list[Operation] = []
     put += [Put(address) for address in sorted(wanted.addresses - actual.addresses, key=_address_order)]
+    put += [Put(neighbor) for neighbor in sorted(wanted.neighbors - actual.neighbors, key=_neighbor_order)]
     put += [Put(device) for device in sorted(wanted.devices - actual.devices, key=_device_order)]
     put += put_states + put_policies
     put += [Put(route) for route in sorted(wanted.routes - actual.routes, key=_route_order)]
@@ -203,12 +216,19 @@ def difference(actual: Kernel, wanted: Kernel) -> list[Operation]:
     remove += [Remove(route) for route in sorted(gone, key=_route_order) if route.key not in replaced]
     remove += remove_policies + remove_states
     remove += [Remove(device) for device in sorted(actual.devices - wanted.devices, key=_device_order)]
+    known = {(neighbor.interface, neighbor.address) for neighbor in wanted.neighbors}
+    lost = sorted(actual.neighbors - wanted.neighbors, key=_neighbor_order)
+    remove += [Remove(neighbor) for neighbor in lost if (neighbor.interface, neighbor.address) not in known]
     remove += [Remove(address) for address in sorted(actual.addresses - wanted.addresses, key=_address_order)]
     return put + remove
 
 
-def _address_order(address: Address) -> IPv6Address:
-    return address.address
+def _address_order(address: Address) -> tuple[IPv6Address, int]:
+    return address.address, address.interface
+
+
+def _neighbor_order(neighbor: Neighbor) -> tuple[int, IPv6Address]:
+    return neighbor.interface, neighbor.address
 
 
 def _device_order(device: Device) -> int:

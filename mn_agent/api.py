@@ -182,6 +182,9 @@ class Api:
             raise ControlError("no-such-link", f"no link is called {name}; there are: {names or 'none'}")
         if link.problem:
             raise ControlError("unusable", f"{link.name} cannot carry traffic: {link.problem}")
+        unused = self._agent.state.why_unused(link)
+        if unused is not None:
+            raise ControlError("unusable", f"{link.name} cannot carry traffic: {unused}")
         if _is_refused(self._agent.state, link):
             raise self._refusal(link)
         return link

@@ -22,6 +22,7 @@ from mip6.daemon import Daemon, boottime
 from mip6.ike import MOBILITY, tunnel_name
 from mip6.ipsec import Association, Side, ike_move
 from mip6.kernel import Kernel
+from mip6.linux.neighbor_socket import NeighborSocket
 from mip6.linux.router_socket import RouterSocket
 from mip6.route_optimization import TRIAL
 from mip6.table import Counter
@@ -29,6 +30,7 @@ from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.icmp import echo_request, parse_echo_reply
+from mip6.wire.neighbor import NeighborAdvertisement, NeighborMessage, NeighborSolicitation, solicited_node
 from mip6.wire.registry import IcmpType
 from mn_agent.api import Api
 from mn_agent.core import agent
@@ -39,9 +41,11 @@ from mn_agent.core.commands import (
     EstablishIke,
     EstablishTunnel,
     ForgetNeighbour,
+    KnowNeighbour,
     MoveIke,
     Send,
     SendIcmp,
+    SendNeighbor,
     SendProbe,
     SendSolicitation,
     Tell,
@@ -57,6 +61,7 @@ from mn_agent.core.events import (
     IkeLooked,
     IkeTried,
     InterfacesChanged,
+    NeighborHeard,
     PacketReceived,
     PolicyChosen,
     RefreshRequested,
@@ -118,6 +123,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         self._network_manager: NetworkManager | None = None
         self._logind: Logind | None = None
         self._service: Service | None = None
+        self._neighbors: NeighborSocket | None = None
         self._resumed_at = -inf
         self._identifier = secrets.randbelow(0x10000)
         self._counted: Mapping[str, Counter] = {}
@@ -182,6 +188,11 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
                 self.send_prefix_discovery(packet)
             case SendIcmp(error):
                 self.send_icmp(error)
+            case SendNeighbor(interface, said):
+                self._try("home link", partial(self._say, interface, said))
+            case KnowNeighbour(interface, address, hardware_address):
+                assert self._watcher is not None
+                self._watcher.know_neighbour(interface, address, hardware_address)
             case ForgetNeighbour(interface, address):
                 assert self._watcher is not None
                 self._watcher.forget_neighbour(interface, address)
@@ -220,6 +231,27 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             self.handle(InterfacesChanged(self._watcher.look()))
         if flows != self.state.flows:
             self.handle(PolicyChosen(flows, by_people=self.state.chosen is not None))
+
+    def _say(self, interface: int, said: NeighborMessage) -> None:
+        """What is said has answers, which are heard as long as we are on that link."""
+        if self._neighbors is None or self._neighbors.interface != interface:
+            self._close_neighbors()
+            self._neighbors = NeighborSocket(interface)
+            self._neighbors.join(frozenset((solicited_node(self.state.settings.home.address),)))
+            self.watch(self._neighbors.fileno(), self._hear_neighbors)
+        self._neighbors.send(said)
+
+    def _hear_neighbors(self) -> None:
+        if self._neighbors is not None:
+            for heard in self._neighbors.receive():
+                if isinstance(heard, NeighborSolicitation | NeighborAdvertisement):
+                    self.handle(NeighborHeard(heard))
+
+    def _close_neighbors(self) -> None:
+        if self._neighbors is not None:
+            self.unwatch(self._neighbors.fileno())
+            self._neighbors.close()
+            self._neighbors = None
 
     def _send_probe(self, probe: Probe) -> None:
         """One that cannot be sent is one that is not answered."""
@@ -332,6 +364,8 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
     def settle(self) -> None:
         if self._service is not None:
             self._service.look()
+        if self.state.home_link is None:
+            self._close_neighbors()
         super().settle()
 
     def _look_for_correspondents(self) -> None:

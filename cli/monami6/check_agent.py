@@ -38,6 +38,8 @@ def registration(patient: Patient) -> Finding:
     match registered["state"]:
         case "registered":
             return ok(f"registered with home agent {patient.home_agent}")
+        case "at home":
+            return ok("at home: nothing has to be registered")
         case "partly registered":
             names = [link["name"] for link in patient.links if link["state"] not in ("registered", "standby")]
             return warning(f"not over every link: {', '.join(names)}", "`monami6 status` says why")

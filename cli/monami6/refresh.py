@@ -18,8 +18,11 @@ def refresh(context: click.Context) -> None:
 
     The agent does so by itself when the machine has slept.
     """
-    links = json.loads(client.agent(context).ask("refresh", PATIENCE_S))["links"]
-    names = [link["name"] for link in links if link["state"] == "registered"]
+    answer = json.loads(client.agent(context).ask("refresh", PATIENCE_S))
+    if answer["registration"]["state"] == "at home":
+        click.echo("at home: there is nothing to register")
+        return
+    names = [link["name"] for link in answer["links"] if link["state"] == "registered"]
     if not names:
         raise Failure("no link is registered: `monami6 status` says why")
     click.echo(f"registered anew: {', '.join(names)}")

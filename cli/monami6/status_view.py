@@ -21,7 +21,7 @@ from monami6.times import since, until
 from monami6.whereabouts import pinned, place
 from monami6.wording import association, bound, is_refused
 
-_STYLES = {"registered": GOOD, "refused": BAD, "unusable": BAD, "no link": BAD}
+_STYLES = {"registered": GOOD, "at home": GOOD, "refused": BAD, "unusable": BAD, "no link": BAD}
 """Of states; all others are on their way from one to another."""
 
 _WITH_HOME_AGENT = {
@@ -30,6 +30,8 @@ _WITH_HOME_AGENT = {
     "registering": "Registering with",
     "refused": "Refused by",
     "no link": "No link to",
+    "coming home": "Coming home, to",
+    "at home": "At home, without bindings at",
 }
 
 _ADDRESS_WIDTH = 32

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from math import inf
 from typing import assert_never
 
-from home_agent.core import discovery, home_agents, home_link, prefix_discovery, prefixes
+from home_agent.core import discovery, home_agents, home_binding, home_link, prefix_discovery, prefixes
 from home_agent.core.cache import Binding, Cache, CacheEntry, expire, with_bindings
 from home_agent.core.cache import deadline as cache_deadline
 from home_agent.core.events import (
@@ -176,6 +176,7 @@ def _receive(
         key_mobility=owner is not None and _can_move(state, owner),
         refusal=_refusal(state, owner, is_duplicate=bool(is_duplicate)),
         prefix=next(iter(state.prefixes.get(packet.home_address or packet.source, ())), None),
+        home_link=state.home_link,
     )
     if is_duplicate is None and owner is not None and _is_to_be_checked(state, owner.home_address, answer):
         return _check(state, owner.home_address, packet, now)
@@ -184,12 +185,25 @@ def _receive(
         return _drop(state, answer.reason or "", answer.acknowledgement, now)
     if answer.reason is not None:
         state, _ = _drop(state, answer.reason, None, now)
+    state = _remember_sender(state, packet, message)
     commands: list[Command] = []
     if answer.endpoint is not None and packet.home_address is not None:
         commands.append(MoveIke(packet.home_address, answer.endpoint))
     if answer.acknowledgement is not None:
         commands.append(Send(answer.acknowledgement))
     return state, commands
+
+
+def _remember_sender(state: State, packet: Packet, message: BindingUpdate) -> State:
+    """Who is at home is answered there, also who is refused, and may not have the home address yet (RFC 6275 section
+    10.3.2).
+    """
+    home_address = packet.home_address or packet.source
+    told = home_binding.hardware_address(message, state.home_link) if packet.home_address is None else b""
+    if told == state.senders.get(home_address, b""):
+        return state
+    others = {known: one for known, one in state.senders.items() if known != home_address}
+    return replace(state, senders={**others, home_address: told} if told else others)
 
 
 def _look(
@@ -278,7 +292,8 @@ def _refresh_request(state: State, entry: CacheEntry, due: Mapping[int, Binding]
     options = tuple(BindingIdentifier(bid) for bid in due if bid)
     source, destination = state.settings.home_agent.address, entry.preferred.care_of
     protected = state.owners[entry.home_address].is_ipsec
-    return Packet(source, destination, entry.home_address, encode(BindingRefreshRequest(options)), protected)
+    home_address = home_binding.routed(entry.home_address, destination)
+    return Packet(source, destination, home_address, encode(BindingRefreshRequest(options)), protected)
 
 
 def _unix_ns(state: State, now: float) -> int:

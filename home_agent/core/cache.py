@@ -55,6 +55,14 @@ class CacheEntry:
     network: MobileNetwork = HOST
     remembered_until_at: float | None = None
     """When to forget an entry without bindings."""
+    hardware_address: bytes = b""
+    """On the home link, of a mobile node that has a home binding."""
+    former: frozenset[IPv6Address] = frozenset()
+    """Care-of addresses of one that has returned home: what it sent before may come after the update that says so."""
+
+    def is_home(self, binding: Binding) -> bool:
+        """Whether it is the home binding (RFC 5648 section 5.6)."""
+        return binding.care_of == self.home_address
 
     @property
     def preferred(self) -> Binding:
@@ -90,11 +98,19 @@ Cache = Mapping[IPv6Address, CacheEntry]
 
 def with_bindings(entry: CacheEntry, bindings: Mapping[int, Binding], now: float) -> CacheEntry:
     """The entry with these bindings. One without any is remembered a little while (RFC 6275 section 10.3.2), its flows
-    and prefixes are not.
+    and prefixes are not; nor is, without a home binding, where the mobile node was on the home link.
     """
     flows, network = (entry.flows, entry.network) if bindings else ({}, HOST)
     until_at = None if bindings else now + MAX_DELETE_BCE_TIMEOUT_S
-    return replace(entry, bindings=bindings, flows=flows, network=network, remembered_until_at=until_at)
+    place = entry.hardware_address if any(map(entry.is_home, bindings.values())) else b""
+    return replace(
+        entry,
+        bindings=bindings,
+        flows=flows,
+        network=network,
+        remembered_until_at=until_at,
+        hardware_address=place,
+    )
 
 
 def shift(entry: CacheEntry, shift_s: float) -> CacheEntry:

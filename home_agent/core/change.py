@@ -1,12 +1,14 @@
 """What a valid Binding Update does to a mobile node's bindings (RFC 5648 section 6.2)."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address
 from math import inf
 
 from home_agent.core.cache import PLAIN, Binding
+from home_agent.core.home_binding import is_return, remaining
 from home_agent.core.settings import SLOTS, HomeAgent
 from mip6.wire.extension import is_routable
 from mip6.wire.messages import BindingUpdate, lifetime_seconds, lifetime_units
@@ -29,20 +31,24 @@ def change(
     held: Mapping[int, Binding],
     message: BindingUpdate,
     *,
+    home_address: IPv6Address,
     packet_source: IPv6Address,
+    takes_home: bool,
     settings: HomeAgent,
     now: float,
     left_s: float = inf,
 ) -> Outcome | Status:
-    """The outcome, or the status with which the whole update is refused. `left_s`: for how long the home address is
-    valid.
+    """The outcome, or the status with which the whole update is refused. `takes_home`: there can be a home binding.
+    `left_s`: for how long the home address is valid.
     """
     if any(isinstance(option, MalformedBindingIdentifier) for option in message.options):
         return Status.MCOA_MALFORMED
     options = [option for option in message.options if isinstance(option, BindingIdentifier)]
     if any(count > 1 for count in Counter(option.bid for option in options).values()):
         return Status.MCOA_MALFORMED
-    if message.lifetime == 0:
+    if sum(option.home for option in options) > 1:
+        return Status.MCOA_MALFORMED
+    if message.lifetime == 0 or is_return(options, home_address, packet_source):
         return _delete(held, options)
     lifetime = _granted(message, settings, left_s)
     if not lifetime:
@@ -56,7 +62,9 @@ def change(
     overwrite = bool(message.flags & BindingUpdateFlag.OVERWRITE)
     if PLAIN in held and not overwrite:
         return Status.MCOA_NON_MCOA_BINDING_EXISTS
-    return _add(held, options, lifetime, settings, now, overwrite=overwrite)
+    left = {} if overwrite else remaining(held, options, home_address)
+    judge = partial(_status, home_address=home_address, takes_home=takes_home)
+    return _add(held, left, options, judge, lifetime, settings, now)
 
 
 def _granted(message: BindingUpdate, settings: HomeAgent, left_s: float) -> int:
@@ -83,45 +91,48 @@ def _replace_all(lifetime: int, care_of: IPv6Address, now: float) -> Outcome:
 
 def _add(
     held: Mapping[int, Binding],
+    left: Mapping[int, Binding],
     options: list[BindingIdentifier],
+    judge: Callable[[BindingIdentifier, object], Status],
     lifetime: int,
     settings: HomeAgent,
     now: float,
-    *,
-    overwrite: bool,
 ) -> Outcome:
-    """Add or renew, each on its own merits. What is to be replaced still tells the care-of address of an option that
-    leaves it out.
+    """Add or renew, each on its own merits, of which `judge` knows. `left`: what stays beside them. What is to be
+    replaced still tells the care-of address of an option that leaves it out.
     """
-    bindings = {} if overwrite else dict(held)
+    bindings = dict(left)
     named = {option.bid for option in options}
-    taken = {binding.slot for bid, binding in held.items() if bid in named or not overwrite}
+    taken = {binding.slot for bid, binding in held.items() if bid in named or bid in left}
     free = [slot for slot in range(SLOTS) if slot not in taken]
     statuses = {}
     for option in options:
         old = held.get(option.bid)
         care_of = option.care_of or (old.care_of if old else None)
-        status = _status(option, care_of)
-        if status is Status.ACCEPTED and option.bid not in bindings and len(bindings) >= settings.max_bindings:
+        status = judge(option, care_of)
+        if status < Status.UNSPECIFIED and option.bid not in bindings and len(bindings) >= settings.max_bindings:
             status = Status.INSUFFICIENT_RESOURCES
-        if status is Status.ACCEPTED and isinstance(care_of, IPv6Address):
+        if status < Status.UNSPECIFIED and isinstance(care_of, IPv6Address):
             since_at = old.registered_at if old and old.care_of == care_of else now
             expires_at = now + lifetime_seconds(lifetime)
             slot = old.slot if old else free.pop(0)
             bindings[option.bid] = Binding(option.bid, care_of, option.priority, since_at, now, expires_at, slot)
         statuses[option.bid] = status
-    if Status.ACCEPTED not in statuses.values():
+    if min(statuses.values()) >= Status.UNSPECIFIED:
         return Outcome(held, statuses, 0)
     return Outcome(bindings, statuses, lifetime)
 
 
-def _status(option: BindingIdentifier, care_of: object) -> Status:
+def _status(option: BindingIdentifier, care_of: object, *, home_address: IPv6Address, takes_home: bool) -> Status:
+    """A home binding is for the home address, nothing else is, and it takes a home link."""
     if option.bid == PLAIN:
         return Status.MCOA_MALFORMED
-    if option.home:
+    if option.home and not takes_home:
         return Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED
     if care_of is None:
         return Status.MCOA_UNKNOWN_COA
     if not isinstance(care_of, IPv6Address):
         return Status.INVALID_CARE_OF_ADDRESS
-    return Status.ACCEPTED if is_routable(care_of) else Status.MCOA_MALFORMED
+    if not is_routable(care_of) or option.home != (care_of == home_address):
+        return Status.MCOA_MALFORMED
+    return Status.MCOA_RETURNHOME_WO_NDP if option.home else Status.ACCEPTED

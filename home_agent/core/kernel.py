@@ -8,6 +8,9 @@ A flow that is bound to certain care-of addresses gets a mark, which has one bit
 bit leads into the table of its slot, where the home address has a route to just that care-of address. The lowest bit
 takes the packet; for each of the others a copy is made, to an address that stands for mobile node and slot.
 
+A mobile node with a home binding has a route to the home link in place of one into a tunnel, and a neighbour entry
+there: nobody answers who asks there for its home address but we.
+
 Where IPsec protects payload, the routes into a tunnel lead to its device instead (mip6.ipsec). What comes out of it is
 addressed to what stands for the tunnel, and nftables puts the care-of address there. What comes in is taken if it has
 keys and a care-of address of the same mobile node.
@@ -19,6 +22,7 @@ from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 
 from home_agent.core import network_rules
 from home_agent.core.cache import PLAIN, Binding, CacheEntry
+from home_agent.core.home_binding import reachable
 from home_agent.core.settings import SLOTS, Node, Settings
 from home_agent.core.state import State, Uplink
 from mip6 import ipsec, path_mtu, tunnels
@@ -41,6 +45,7 @@ from mip6.kernel import (
     Device,
     Encapsulate,
     Kernel,
+    Neighbor,
     Route,
     Rule,
     decapsulation_route,
@@ -89,7 +94,7 @@ def slot_bit(slot: int) -> int:
 def wanted_kernel(state: State) -> Kernel:
     """The kernel state that fits the binding cache; without an interface to send from, only what needs none."""
     entries = {
-        place: state.cache[node.home_address]
+        place: reachable(state.cache[node.home_address], state.home_link)
         for place, node in enumerate(state.settings.node)
         if node.home_address in state.cache
     }
@@ -99,7 +104,7 @@ def wanted_kernel(state: State) -> Kernel:
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER)),
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(FORWARD)),
         Rule(_FIRST, COPY_TABLE, destination=COPIES),
-        *_ipsec_rules(state.settings),
+        *_message_rules(state.settings),
         *(Rule(_FLOWS, SLOT_TABLES + slot, mark=_mark(slot), order=slot) for slot in slots),
         Rule(_LAST, HOME_TABLE),
     )
@@ -113,14 +118,16 @@ def wanted_kernel(state: State) -> Kernel:
             routes += _tunnel_routes(state, place, entry, state.uplink)
         if state.settings.ikev2 is not None:
             routes.append(Route(DECAPSULATION_TABLE, TUNNELS, state.uplink.index))
+    former = {_pair(one, entry.home_address) for entry in entries.values() for one in entry.former}
     protected = _protected(state, bound)
     return Kernel(
         devices=frozenset(_devices(state, protected)),
         rules=rules,
         routes=frozenset(routes),
-        table=_table(state, bound, protected),
+        table=_table(state, bound, protected, former),
         policies=frozenset(_policies(state.settings, protected)),
         states=frozenset(_states(state)),
+        neighbors=frozenset(_neighbors(state)),
     )
 
 
@@ -130,6 +137,15 @@ def _nowhere(settings: Settings, bound: Mapping[int, CacheEntry]) -> list[Route]
     away = [prefix for node in settings.node for prefix in node.prefixes if prefix not in served]
     own = settings.home_agent
     return [Route(HOME_TABLE, prefix) for prefix in (*own.prefixes, *away) if own.home_link is None]
+
+
+def _neighbors(state: State) -> Iterator[Neighbor]:
+    """Mobile nodes that are at home, and do not tell anybody there."""
+    if state.home_link is not None:
+        told = {home_address: entry.hardware_address for home_address, entry in state.cache.items()}
+        for home_address, hardware_address in {**told, **state.senders}.items():
+            if hardware_address:
+                yield Neighbor(state.home_link.index, home_address, hardware_address)
 
 
 Protected = Mapping[int, Mapping[int, IPv6Address]]
@@ -161,12 +177,13 @@ def _number(state: State, binding: Binding, entry: CacheEntry) -> int:
     return binding.bid if binding.bid != PLAIN else min(there, default=MOST_TUNNELS)
 
 
-def _ipsec_rules(settings: Settings) -> Iterator[Rule]:
-    """A protected message to a home address is in no tunnel: IPsec puts the care-of address there, and then looks for
-    the way again. Until then any way will do. One that somebody else sends is about return routability.
+def _message_rules(settings: Settings) -> Iterator[Rule]:
+    """A message to a home address is in no tunnel. Who is at home gets it there; or else it is protected: IPsec puts
+    the care-of address there, and then looks for the way again, and until then any way will do. One that somebody else
+    sends is about return routability.
     """
     own, mobility = host(settings.home_agent.address), NextHeader.MOBILITY
-    if any(node.is_ipsec for node in settings.node):
+    if settings.home_agent.home_link is not None or any(node.is_ipsec for node in settings.node):
         for prefix in settings.home_agent.prefixes:
             yield Rule(_FIRST, MAIN_TABLE, source=own, destination=prefix, ip_protocol=mobility)
             yield Rule(_FIRST, MAIN_TABLE, source=own, destination=prefix, mark=PREFIX_DISCOVERY)
@@ -223,6 +240,8 @@ def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) 
         return Route(table, destination, Device(number).index, mtu=protected_mtu(limit))
 
     def route(table: int, destination: IPv6Network, binding: Binding) -> Route:
+        if entry.is_home(binding) and state.home_link is not None:
+            return Route(table, destination, state.home_link.index)
         if node.protects_payload:
             return to_device(table, destination, _number(state, binding, entry), binding.care_of)
         return Route(table, destination, uplink.index, mtu=mtu, tunnel=Encapsulate(binding.care_of))
@@ -239,12 +258,15 @@ def _copy_address(place: int, slot: int) -> IPv6Address:
     return COPIES[place << 8 | slot]
 
 
-def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected) -> Table:
+def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected, former: set[str]) -> Table:
+    """`former`: pairs that may come through a tunnel for a moment still."""
     settings = state.settings
-    pairs: dict[bool, set[str]] = {True: set(), False: set()}
+    pairs: dict[bool, set[str]] = {True: set(), False: set(former)}
+    away: set[Element] = set()
     for place, entry in bound.items():
-        care_of = [binding.care_of for binding in entry.bindings.values()]
+        care_of = [binding.care_of for binding in entry.bindings.values() if not entry.is_home(binding)]
         pairs[settings.node[place].protects_payload].update(_pair(one, entry.home_address) for one in care_of)
+        away.update(care_of)
     lengths = network_rules.lengths(settings.node)
     nodes: dict[Element, Element] = {}
     networks: dict[Element, Element] = {}
@@ -253,7 +275,7 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected) 
     elements: dict[str, Elements] = {
         "binding": frozenset(pairs[False]),
         "only_protected": frozenset(pairs[True]),
-        "care_of": frozenset(binding.care_of for entry in bound.values() for binding in entry.bindings.values()),
+        "care_of": frozenset(away),
         **_protected_elements(state, bound, protected),
         "node": nodes,
         **{f"copy_{slot}": copy for slot, copy in copies.items()},

@@ -14,6 +14,8 @@ from typing import TypeVar
 from home_agent.core.cache import Cache, CacheEntry, is_fresh, with_bindings
 from home_agent.core.change import change
 from home_agent.core.flows import FlowOutcome, change_flows
+from home_agent.core.home_binding import hardware_address
+from home_agent.core.home_link import HomeLink
 from home_agent.core.mobile_networks import HOST
 from home_agent.core.mobile_networks import change as change_network
 from home_agent.core.prefixes import HomePrefix
@@ -65,6 +67,8 @@ class _Update:
     """What it is refused with, if it wants to bind anything."""
     prefix: HomePrefix | None = None
     """That the home address is from; None for one that is good for ever."""
+    home_link: HomeLink | None = None
+    """Where the mobile node may be at home."""
 
 
 def respond(
@@ -80,11 +84,13 @@ def respond(
     key_mobility: bool,
     refusal: Status | None = None,
     prefix: HomePrefix | None = None,
+    home_link: HomeLink | None = None,
 ) -> Answer:
     """Take a Binding Update. `nodes`: by identity. `packet.home_address`: from the Home Address option. `unix_ns`: the
     time of day, for timestamps. `owner`: of the home address. `key_mobility`: it has an IKE SA that we can move.
     `refusal`: what it is refused with, if it wants to bind anything; None for nothing. `prefix`: that the home address
-    is from; None for one that is good for ever.
+    is from; None for one that is good for ever. `home_link`: where a mobile node may be at home, if IPsec does not
+    protect its messages.
     """
     home_address = packet.home_address or packet.source
     if not is_routable(packet.source):
@@ -105,7 +111,7 @@ def respond(
     if node.spi != secret.spi:
         return Answer(cache, reason="unknown security parameter index")
     stamp = _first(message, MessageReplayProtection)
-    update = _Update(packet, message, node, settings, stamp, refusal=refusal, prefix=prefix)
+    update = _Update(packet, message, node, settings, stamp, refusal=refusal, prefix=prefix, home_link=home_link)
     if node.key is None or not auth.verify(packet.data, message, node.key, packet.source, home_address):
         return Answer(cache, _acknowledgement(update, Status.MIPV6_AUTH_FAIL), "authenticator is wrong")
     return replace(_authentic(cache, update, home_address, now, unix_ns), authentic=True)
@@ -145,8 +151,18 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     if isinstance(network, Status):
         return _refuse(_without_router(cache, entry, network, now), update, network)
     left_s = update.prefix.valid.left_s(now) if update.prefix is not None else inf
-    source = update.packet.source
-    outcome = change(held, message, packet_source=source, settings=update.settings, now=now, left_s=left_s)
+    is_router = BindingUpdateFlag.MOBILE_ROUTER in message.flags
+    told = hardware_address(message, update.home_link) if not is_router else b""
+    outcome = change(
+        held,
+        message,
+        home_address=home_address,
+        packet_source=update.packet.source,
+        takes_home=told != b"",
+        settings=update.settings,
+        now=now,
+        left_s=left_s,
+    )
     if isinstance(outcome, Status):
         return _refuse(cache, update, outcome)
     flows = FlowOutcome({})
@@ -156,7 +172,11 @@ def _authentic(cache: Cache, update: _Update, home_address: IPv6Address, now: fl
     timestamp = update.stamp.timestamp if update.stamp is not None else 0
     if not outcome.lifetime:
         network = old_network or HOST
+    known = told or (entry.hardware_address if entry is not None else b"")
     renewed = CacheEntry(home_address, message.sequence, timestamp, flows=flows.flows, network=network)
+    renewed = replace(renewed, hardware_address=known)
+    if update.packet.source == home_address and not outcome.bindings:
+        renewed = replace(renewed, former=frozenset(one.care_of for one in held.values()) - {home_address})
     cache = {**cache, home_address: with_bindings(renewed, outcome.bindings, now)}
     refusals = [status for status in outcome.statuses.values() if status >= Status.UNSPECIFIED]
     reason = f"refused: {Status(refusals[0]).name}" if refusals else None
@@ -203,7 +223,7 @@ def _result(statuses: Mapping[int, Status]) -> tuple[Status, Mapping[int, Status
     distinct = set(statuses.values())
     if len(distinct) == 1:
         return distinct.pop(), dict.fromkeys(statuses, Status.ACCEPTED)
-    return Status.MCOA_NOTCOMPLETE, statuses
+    return (Status.ACCEPTED if max(distinct) < Status.UNSPECIFIED else Status.MCOA_NOTCOMPLETE), statuses
 
 
 def _refuse(cache: Cache, update: _Update, status: Status, sequence: int | None = None) -> Answer:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from home_agent.core.cache import PLAIN, Binding, CacheEntry
+from home_agent.core.home_binding import routed
 from home_agent.core.settings import Node
 from mip6 import auth
 from mip6.wire.extension import Packet
@@ -79,7 +80,7 @@ def indication(revocation: Revocation, entry: CacheEntry, node: Node, home_agent
         return Packet(home_agent, care_of, node.home_address, encode(message), protected=True)
     message = replace(message, options=(*options, MessageReplayProtection(revocation.timestamp)))
     data = auth.sign(message, node.key, node.spi, care_of, node.home_address)
-    return Packet(home_agent, care_of, node.home_address, data)
+    return Packet(home_agent, care_of, routed(node.home_address, care_of), data)
 
 
 def is_answer(revocation: Revocation, node: Node, packet: Packet, message: BindingRevocationAcknowledgement) -> bool:

@@ -31,6 +31,8 @@ class SavedEntry:
     remembered_until_at: float | None
     is_router: bool = False
     prefixes: tuple[IPv6Network, ...] = ()
+    hardware_address: str = ""
+    """In hexadecimal."""
 
 
 def save(cache: Cache) -> tuple[SavedEntry, ...]:
@@ -48,6 +50,7 @@ def save(cache: Cache) -> tuple[SavedEntry, ...]:
             entry.remembered_until_at,
             entry.network.is_router,
             entry.network.prefixes,
+            entry.hardware_address.hex(),
         )
         for entry in cache.values()
     )
@@ -64,6 +67,7 @@ def restore(saved: tuple[SavedEntry, ...]) -> Cache:
             flows={flow.fid: _flow(flow) for flow in one.flows},
             network=MobileNetwork(one.is_router, one.prefixes),
             remembered_until_at=one.remembered_until_at,
+            hardware_address=bytes.fromhex(one.hardware_address),
         )
         for one in saved
     }

@@ -55,6 +55,8 @@ class State:
     switches: Mapping[IPv6Address, Switch] = field(default_factory=dict)
     """Mobile nodes that are to go to another home agent, by home address."""
     home_link: HomeLink | None = None
+    senders: Mapping[IPv6Address, bytes] = field(default_factory=dict)
+    """Mobile nodes whose last update came from the home link: their hardware addresses there, by home address."""
     checks: Mapping[IPv6Address, Check] = field(default_factory=dict)
     """Home addresses that may be somebody else's on the home link."""
     defences: Mapping[IPv6Address, Defence] = field(default_factory=dict)

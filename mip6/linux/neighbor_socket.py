@@ -24,7 +24,7 @@ class NeighborSocket:
 
     def __init__(self, interface: int) -> None:
         """`interface`: index. Raises OSError."""
-        self._interface = interface
+        self.interface = interface
         self._receiver, self._sender = (_socket_on(interface) for _ in range(2))
         neighbors = IcmpType.NEIGHBOR_SOLICITATION, IcmpType.NEIGHBOR_ADVERTISEMENT
         listen_for(self._receiver, IcmpType.ROUTER_ADVERTISEMENT, *neighbors)
@@ -48,13 +48,13 @@ class NeighborSocket:
             (socket.IPV6_JOIN_GROUP, groups - self._groups),
         ):
             for group in changed:
-                request = group.packed + struct.pack("=I", self._interface)
+                request = group.packed + struct.pack("=I", self.interface)
                 self._receiver.setsockopt(socket.IPPROTO_IPV6, option, request)
         self._groups = frozenset(groups)
 
     def send(self, message: NeighborMessage | RouterSolicitation) -> None:
         """Raises OSError."""
-        self._sender.sendto(build(message), (str(message.destination), 0, 0, self._interface))
+        self._sender.sendto(build(message), (str(message.destination), 0, 0, self.interface))
 
     def receive(self) -> Iterator[NeighborMessage | RouterAdvertisement]:
         """All that waits and makes sense. Never blocks."""

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
 
 from mip6.kernel import (
     LOOPBACK,
@@ -16,6 +17,7 @@ from mip6.kernel import (
     Address,
     Device,
     Kernel,
+    Neighbor,
     Operation,
     Put,
     Remove,
@@ -60,7 +62,7 @@ def _is_done(operation: Operation, error: NetlinkError) -> bool:
     match operation:
         case Remove():
             return error.errno in _ALREADY_GONE
-        case Put(Address() | Rule() | Route()):
+        case Put(Address() | Neighbor() | Rule() | Route()):
             return error.errno == errno.EEXIST
         case _:
             return False
@@ -110,7 +112,8 @@ class Reconciler:
         """
         self._actual = replace(
             self._actual,
-            addresses=self._addresses(),
+            addresses=self._addresses(None),
+            neighbors=self._neighbors(),
             devices=devices.devices(self._netlink),
             rules=self._rules(),
             routes=self._routes(),
@@ -123,17 +126,20 @@ class Reconciler:
         """Read again what others may have changed. True when it is no longer what we left there."""
         before = self._actual
         news = self._routing_news.read()
+        elsewhere = any(address.interface != LOOPBACK for address in self._actual.addresses)
+        where = None if elsewhere else LOOPBACK
         if news is None or news & _LOSSES:
             self._actual = replace(
                 self._actual,
-                addresses=self._addresses(),
+                addresses=self._addresses(where),
+                neighbors=self._neighbors() if self._actual.neighbors else frozenset(),
                 devices=devices.devices(self._netlink),
                 rules=self._rules(),
                 routes=self._routes(),
             )
         elif routing.RTM_NEWADDR in news:
             # Whoever puts the home address in its own place takes from it what makes it one
-            self._actual = replace(self._actual, addresses=self._addresses())
+            self._actual = replace(self._actual, addresses=self._addresses(where))
         self._nftables_news.read()
         self._actual = replace(self._actual, table=self._table())
         self.has_other_states = False
@@ -284,7 +290,7 @@ class Reconciler:
                     self._xfrm.perform(operation)
                 case Device() as device:
                     self._perform_device(device, adding=isinstance(operation, Put))
-                case Address() | Rule() | Route() as object_:
+                case Address() | Neighbor() | Rule() | Route() as object_:
                     self._perform_routing(object_, adding=isinstance(operation, Put))
         except NetlinkError as error:
             return None if _is_done(operation, error) else Refusal(repr(operation), str(error))
@@ -298,10 +304,13 @@ class Reconciler:
         else:
             self._netlink.request(routing.RTM_DELLINK, devices.device_id_message(device))
 
-    def _perform_routing(self, object_: Address | Rule | Route, *, adding: bool) -> None:
+    def _perform_routing(self, object_: Address | Neighbor | Rule | Route, *, adding: bool) -> None:
         match object_:
             case Address() as address:
                 request, kind = routing.address_message(address), (routing.RTM_DELADDR, routing.RTM_NEWADDR)[adding]
+                flags = NLM_F_CREATE | NLM_F_REPLACE
+            case Neighbor() as neighbor:
+                request, kind = routing.neighbor_message(neighbor), (routing.RTM_DELNEIGH, routing.RTM_NEWNEIGH)[adding]
                 flags = NLM_F_CREATE | NLM_F_REPLACE
             case Rule() as rule:
                 request, kind = routing.rule_message(rule), (routing.RTM_DELRULE, routing.RTM_NEWRULE)[adding]
@@ -311,10 +320,15 @@ class Reconciler:
                 flags = NLM_F_CREATE | NLM_F_REPLACE
         self._netlink.request(kind, request, flags if adding else 0)
 
-    def _addresses(self) -> frozenset[Address]:
-        request = message(ifaddrmsg, {"family": socket.AF_INET6, "index": LOOPBACK}, {})
+    def _addresses(self, interface: int | None) -> frozenset[Address]:
+        """On this interface, or on all."""
+        request = message(ifaddrmsg, {"family": socket.AF_INET6, "index": interface or 0}, {})
         answers = self._netlink.dump(routing.RTM_GETADDR, request)
         return frozenset(address for answer in answers if (address := routing.address_from(answer)) is not None)
+
+    def _neighbors(self) -> frozenset[Neighbor]:
+        answers = self._netlink.dump(routing.RTM_GETNEIGH, message(ndmsg, {"family": socket.AF_INET6}, {}))
+        return frozenset(neighbor for answer in answers if (neighbor := routing.neighbor_from(answer)) is not None)
 
     def _rules(self) -> tuple[Rule, ...]:
         answers = self._netlink.dump(routing.RTM_GETRULE, message(fibmsg, {"family": socket.AF_INET6}, {}))

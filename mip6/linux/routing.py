@@ -9,21 +9,24 @@ from typing import Any
 from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from mip6.kernel import LOOPBACK, PROTOCOL, Address, Decapsulate, Encapsulate, Route, Rule
+from mip6.kernel import LOOPBACK, PROTOCOL, Address, Decapsulate, Encapsulate, Neighbor, Route, Rule
 from mip6.linux.netlink import Request, message
 from mip6.mark import Mark
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 RTMGRP_LINK, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE, RTMGRP_IPV6_RULE = 0x1, 0x100, 0x400, 0x40000
 
-IFA_F_NODAD, IFA_F_HOMEADDRESS, IFA_F_PERMANENT = 0x02, 0x10, 0x80
+IFA_F_NODAD, IFA_F_HOMEADDRESS, IFA_F_PERMANENT, IFA_F_NOPREFIXROUTE = 0x02, 0x10, 0x80, 0x200
 _ADDRESS_FLAGS = IFA_F_NODAD | IFA_F_HOMEADDRESS
+NUD_PERMANENT = 0x80
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 FR_ACT_TO_TBL = 1
 
@@ -58,13 +61,14 @@ class RouteMessage(rtmsg):  # type: ignore[misc]
 @lru_cache(_KEPT)
 def address_message(address: Address) -> Request:
     """To add or delete it. Only an address that is called a home address may stand in a type 2 routing header."""
+    flags = _ADDRESS_FLAGS | (IFA_F_NOPREFIXROUTE if address.interface != LOOPBACK else 0)
     return message(
         ifaddrmsg,
-        {"family": socket.AF_INET6, "prefixlen": 128, "index": LOOPBACK, "flags": _ADDRESS_FLAGS},
+        {"family": socket.AF_INET6, "prefixlen": 128, "index": address.interface, "flags": flags & 0xFF},
         {
             "IFA_LOCAL": str(address.address),
             "IFA_ADDRESS": str(address.address),
-            "IFA_FLAGS": _ADDRESS_FLAGS,
+            "IFA_FLAGS": flags,
             "IFA_PROTO": PROTOCOL,
         },
     )
@@ -72,9 +76,31 @@ def address_message(address: Address) -> Request:
 
 def address_from(answer: nlmsg) -> Address | None:
     """Our address, or None when it is somebody else's."""
-    if answer["index"] != LOOPBACK or answer.get_attr("IFA_PROTO") != PROTOCOL:
+    if answer.get_attr("IFA_PROTO") != PROTOCOL:
         return None
-    return Address(IPv6Address(answer.get_attr("IFA_ADDRESS")))
+    return Address(IPv6Address(answer.get_attr("IFA_ADDRESS")), answer["index"])
+
+
+@lru_cache(_KEPT)
+def neighbor_message(neighbor: Neighbor) -> Request:
+    """To add, replace or delete it."""
+    return message(
+        ndmsg,
+        {"family": socket.AF_INET6, "ifindex": neighbor.interface, "state": NUD_PERMANENT},
+        {
+            "NDA_DST": str(neighbor.address),
+            "NDA_LLADDR": neighbor.hardware_address.hex(":"),
+            "NDA_PROTOCOL": PROTOCOL,
+        },
+    )
+
+
+def neighbor_from(answer: nlmsg) -> Neighbor | None:
+    """Our neighbour, or None when it is somebody else's."""
+    if answer.get_attr("NDA_PROTOCOL") != PROTOCOL or not answer["state"] & NUD_PERMANENT:
+        return None
+    hardware_address = bytes.fromhex(answer.get_attr("NDA_LLADDR").replace(":", ""))
+    return Neighbor(answer["ifindex"], IPv6Address(answer.get_attr("NDA_DST")), hardware_address)
 
 
 @lru_cache(_KEPT)

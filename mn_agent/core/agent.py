@@ -25,6 +25,7 @@ from mip6.wire.messages import (
     HomeAgentSwitch,
     Message,
 )
+from mip6.wire.neighbor import NeighborAdvertisement, NeighborMessage
 from mip6.wire.options import BindingIdentifier
 from mip6.wire.registry import Status
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
@@ -35,6 +36,7 @@ from mn_agent.core import (
     discovery,
     flow_bindings,
     home_agents,
+    homecoming,
     ike,
     mobile_network,
     movement,
@@ -47,16 +49,18 @@ from mn_agent.core import (
     routers,
 )
 from mn_agent.core.answers import Problem, acknowledge
-from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Wanted, carrying
+from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Return, Wanted, carrying
 from mn_agent.core.changes import changes
 from mn_agent.core.commands import (
     Command,
     CountTraffic,
     EstablishIke,
     EstablishTunnel,
+    KnowNeighbour,
     MoveIke,
     Send,
     SendIcmp,
+    SendNeighbor,
     SendProbe,
     SendSolicitation,
     Tell,
@@ -73,6 +77,7 @@ from mn_agent.core.events import (
     IkeLooked,
     IkeTried,
     InterfacesChanged,
+    NeighborHeard,
     PacketReceived,
     PolicyChosen,
     RefreshRequested,
@@ -88,7 +93,7 @@ from mn_agent.core.events import (
 )
 from mn_agent.core.flow_bindings import FlowBinding, FlowEntry
 from mn_agent.core.flows import Flows
-from mn_agent.core.links import called, find_links
+from mn_agent.core.links import Link, called, find_links
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy import Pins
 from mn_agent.core.preference import priorities
@@ -160,11 +165,12 @@ def start(
         overwrite=saved.bulk,
     )
     everybody = replace(nobody, known={one.address: _restored_correspondent(one) for one in saved.correspondents})
-    return replace(known, registration=restored, correspondents=everybody)
+    home = homecoming.AWAY if saved.home is None else homecoming.Homecoming(homecoming.Phase.HOME, saved.home)
+    return replace(known, registration=restored, correspondents=everybody, homecoming=home)
 
 
 def _restored_binding(one: SavedBinding) -> Binding:
-    return Binding(one.care_of, one.priority, one.registered_at, one.refresh_at, one.expires_at)
+    return Binding(one.care_of, one.priority, one.registered_at, one.refresh_at, one.expires_at, one.status)
 
 
 def _restored_correspondent(one: SavedCorrespondent) -> Correspondent:
@@ -231,12 +237,19 @@ def saved(state: State) -> Saved:
             for one in state.correspondents.known.values()
             if one.is_claimed
         ),
+        home=state.homecoming.bid if state.homecoming.phase is homecoming.Phase.HOME else None,
     )
 
 
 def _saved_binding(bid: int, binding: Binding) -> SavedBinding:
     return SavedBinding(
-        bid, binding.care_of, binding.priority, binding.registered_at, binding.refresh_at, binding.expires_at
+        bid=bid,
+        care_of=binding.care_of,
+        priority=binding.priority,
+        registered_at=binding.registered_at,
+        refresh_at=binding.refresh_at,
+        expires_at=binding.expires_at,
+        status=binding.status,
     )
 
 
@@ -252,7 +265,8 @@ def aspects(state: State) -> tuple[object, ...]:
     """What the wanted kernel and `saved` are made from: while these are the same objects, so are those."""
     kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels, state.path_mtus
     inwards = state.interfaces if state.settings.router.prefixes else None
-    return *kernel, inwards, state.correspondents, state.registration, state.pins, state.bids, state.chosen
+    around = inwards, state.homecoming, state.home_link
+    return *kernel, *around, state.correspondents, state.registration, state.pins, state.bids, state.chosen
 
 
 def deadline(state: State, now: float) -> float:
@@ -268,6 +282,7 @@ def deadline(state: State, now: float) -> float:
         state.prefixes.valid_until_at,
         path_mtu.due_at(state.path_mtus),
         movement.overdue_at(state),
+        homecoming.deadline(state.homecoming, told=_has_told_to_return(state)),
     )
 
 
@@ -301,6 +316,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = _hear_advertisement(state, packet, now)
         case IcmpReceived(data):
             state, commands = _icmp(state, data, now)
+        case NeighborHeard(heard):
+            state, commands = _hear_neighbor(state, heard)
         case EchoReceived(sequence):
             state = replace(state, probing=probing.answered(state.probing, sequence, now))
         case TrafficCounted(arrived, left):
@@ -339,6 +356,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         commands += told
     state = replace(state, correspondents=correspondents.expire(state.correspondents, now))
     state, looks = _probe(state, now)
+    state, said = _come_home(state, now)
+    commands += said
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
     state, questions = movement.ask(before, state, now)
     commands += [*looks, *questions]
@@ -370,6 +389,7 @@ def _is_quiet(before: State, after: State, now: float) -> bool:
         after.links is before.links
         and after.settings is before.settings
         and after.decision == before.decision
+        and after.homecoming is before.homecoming
         and all(after.is_dead(bid) == before.is_dead(bid) for bid in after.links)
         and after.registration is before.registration
         and after.prefixes is before.prefixes
@@ -472,6 +492,60 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
     return changed, [Tell(Notice(NoticeKind.HOME_AGENT, text))]
 
 
+def _has_told_to_return(state: State) -> bool:
+    return Return() in state.registration.attempts
+
+
+def _come_home(state: State, now: float) -> tuple[State, list[Command]]:
+    """Be at home for good, where that is so (RFC 6275 section 11.5.5)."""
+    link, known, registered = state.home_for_good, state.homecoming, state.registration
+    if link is None:
+        still_there = any(one.bid == known.bid and one.at_home and one.carries for one in state.links.values())
+        if known is homecoming.AWAY or (known.phase is homecoming.Phase.DUPLICATE and still_there):
+            return state, []
+        left = replace(registered, returning=False)
+        return replace(state, homecoming=homecoming.AWAY, registration=left), []
+    if known.bid != link.bid:
+        claimed = any(entry.claimed_until_at for entry in registered.entries.values())
+        new = homecoming.arrive(link.bid, now, claimed=claimed)
+    else:
+        told = _has_told_to_return(state)
+        new = homecoming.proceed(known, now, told=told, ended=not registered.returning)
+    commands: list[Command] = []
+    address = state.settings.home.address
+    if new.phase is not known.phase and (new.phase is homecoming.Phase.ASKING or _is_defended_on(state, link)):
+        commands.append(SendNeighbor(link.index, homecoming.question(address)))
+    if new.announce_at <= now:
+        new = homecoming.announced(new, now)
+        commands.append(SendNeighbor(link.index, homecoming.announcement(link, address)))
+    if new.phase is homecoming.Phase.RETURNING and known.phase is not new.phase:
+        registered = bindings.come_home(registered)
+    return replace(state, homecoming=new, registration=registered), commands
+
+
+def _is_defended_on(state: State, link: Link) -> bool:
+    """Whether the home agent is on this link, and stands in for us there: who asks for the home address learns its
+    hardware address, and gives away nothing of his own (RFC 6275 section 11.5.5).
+    """
+    bound = any(entry.binding for entry in state.registration.entries.values())
+    return bound and link.reaches(state.settings.home.agent)
+
+
+def _hear_neighbor(state: State, heard: NeighborMessage) -> tuple[State, list[Command]]:
+    """Somebody has the home address: the home agent, as long as it may hold bindings, or somebody who should not."""
+    link, home = state.home_for_good, state.settings.home
+    if link is None or heard.target != home.address:
+        return state, []
+    if homecoming.is_contradiction(state.homecoming, heard, link):
+        contradicted = homecoming.contradicted(state.homecoming)
+        returning = contradicted.phase is homecoming.Phase.RETURNING
+        registered = bindings.come_home(state.registration) if returning else state.registration
+        return replace(state, homecoming=contradicted, registration=registered), []
+    if isinstance(heard, NeighborAdvertisement) and state.registration.returning and link.reaches(home.agent):
+        return state, [KnowNeighbour(link.index, home.agent, heard.hardware_address)]
+    return state, []
+
+
 def _decide(state: State, now: float) -> State:
     """Which link carries what."""
     chosen = policy.decide(
@@ -482,20 +556,11 @@ def _decide(state: State, now: float) -> State:
 
 def _want(state: State, now: float) -> State:
     """Want a binding for every link that has a care-of address and a path, and every flow where it was decided."""
-    usable = {
-        bid: link
-        for bid, link in state.links.items()
-        if link.care_of is not None
-        and not state.is_dead(bid)
-        and (state.has_tunnel(bid) or bid in state.registration.entries)
-    }
-    views = [view for view in state.views() if view.bid in usable]
+    offers = _offers(state)
+    views = [view for view in state.views() if view.bid in offers]
     numbers = priorities(state.flows.policy, state.settings.links.prefer, views, state.decision)
-    wanted = {
-        bid: Wanted(link.care_of, numbers[bid], min(link.care_of_until_at, state.prefixes.valid_until_at))
-        for bid, link in usable.items()
-        if link.care_of is not None
-    }
+    end_at = state.prefixes.valid_until_at
+    wanted = {bid: Wanted(care_of, numbers[bid], min(until_at, end_at)) for bid, (care_of, until_at) in offers.items()}
     chosen = state.decision.flows
     flows = {
         one.fid: FlowBinding(one.fid, one.selector, chosen[one.rule.name].bids)
@@ -507,8 +572,27 @@ def _want(state: State, now: float) -> State:
         bindings.want(state.registration, wanted, now),
         flows=flow_bindings.want(state.registration.flows, flows),
         endpoint_wanted=endpoint.bids[0] if endpoint is not None else None,
+        hardware_address=state.home_link.hardware_address if state.home_link is not None else b"",
     )
     return replace(state, registration=registered)
+
+
+def _offers(state: State) -> dict[int, tuple[IPv6Address, float]]:
+    """What there is to be bound: a care-of address for each link, and how long it lasts; none while we are at home for
+    good, and on the home link nothing but the home address (RFC 5648 section 5.6).
+    """
+    home = state.home_link
+    if state.home_for_good is not None:
+        return {}
+    offers = {
+        bid: (link.care_of, link.care_of_until_at)
+        for bid, link in state.links.items()
+        if link.care_of is not None
+        and not link.at_home
+        and not state.is_dead(bid)
+        and (state.has_tunnel(bid) or bid in state.registration.entries)
+    }
+    return offers if home is None else {**offers, home.bid: (state.settings.home.address, inf)}
 
 
 def _send(state: State, now: float) -> tuple[State, list[Command]]:
@@ -528,13 +612,21 @@ def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
     wishes, home = state.settings.route_optimization, state.settings.home
     asked = wishes.hosts | {address for address in state.seen if wishes.includes(address)}
     asked -= {home.address, home.agent, *home.alternatives}
-    addresses = asked if state.optimizes and not registered.leaving else frozenset()
+    direct = state.optimizes and not registered.leaving and state.home_for_good is None
+    addresses = asked if direct else frozenset()
     if not addresses and not state.correspondents.known:
         return state, []
     wanted = {}
     for bid, entry in registered.entries.items():
         held = entry.binding
-        if entry.wanted and held and bindings.is_registered_here(registered, entry) and state.carries(entry):
+        is_away = held is not None and held.care_of != home.address
+        if (
+            entry.wanted
+            and held
+            and is_away
+            and bindings.is_registered_here(registered, entry)
+            and state.carries(entry)
+        ):
             until_at = min(entry.wanted.valid_until_at, held.expires_at)
             wanted[bid] = replace(entry.wanted, valid_until_at=until_at)
     everybody = correspondents.want(state.correspondents, addresses, wanted, registered.sequence)

@@ -1,8 +1,9 @@
 """What the home agent's answers change (RFC 6275 section 11.7.3, RFC 5648 section 5.7, RFC 4285 section 6)."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from enum import Enum
+from ipaddress import IPv6Address
 from math import inf
 
 from mip6 import auth
@@ -11,7 +12,7 @@ from mip6.wire.messages import BindingAcknowledgement, lifetime_seconds
 from mip6.wire.options import BindingIdentifier, BindingRefreshAdvice, FlowIdentification, MessageReplayProtection
 from mip6.wire.registry import BindingAcknowledgementFlag, Status
 from mn_agent.core import flow_bindings, mobile_network
-from mn_agent.core.bindings import Binding, Endpoint, Purpose, Refusal, Registration, Update, enter
+from mn_agent.core.bindings import Binding, Endpoint, Purpose, Refusal, Registration, Return, Update, enter
 from mn_agent.core.settings import Home, Settings
 
 REFRESH_FRACTION = 0.8
@@ -61,7 +62,9 @@ def acknowledge(
         return registration, Problem.TIMESTAMP
     if update.lifetime and mobile_network.is_refused(registration.network, answer):
         return enter(_not_as_router(registration, settings.home, answer.status, now), now), update
-    return enter(_answer(registration, update, answer, now), now), update
+    if isinstance(update.purpose, Return):
+        return enter(_returned(registration, update, answer), now), update
+    return enter(_answer(registration, update, answer, settings.home.address, now), now), update
 
 
 def _not_as_router(registration: Registration, home: Home, status: int, now: float) -> Registration:
@@ -98,7 +101,19 @@ def _resynchronise(registration: Registration) -> Registration:
     return replace(registration, attempts=attempts, resynchronisations=count)
 
 
-def _answer(registration: Registration, update: Update, answer: BindingAcknowledgement, now: float) -> Registration:
+def _returned(registration: Registration, update: Update, answer: BindingAcknowledgement) -> Registration:
+    """The answer to the update that ends all bindings because we are at home. After a no it is asked again."""
+    if not _is_yes(update, answer, answer.status):
+        unanswered = tuple(one for one in registration.unanswered if one != update)
+        return replace(registration, unanswered=unanswered)
+    left = forget(replace(registration, unanswered=(), attempts={}), registration.entries)
+    flows = flow_bindings.forget(registration.flows)
+    return replace(left, returning=False, overwrite=True, flows=flows, resynchronisations=0)
+
+
+def _answer(
+    registration: Registration, update: Update, answer: BindingAcknowledgement, home_address: IPv6Address, now: float
+) -> Registration:
     """What an authentic answer to one of our updates changes."""
     place = registration.unanswered.index(update)
     earlier, later = registration.unanswered[:place], registration.unanswered[place + 1 :]
@@ -109,23 +124,29 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
     results = {option.bid: option.status for option in answer.options if isinstance(option, BindingIdentifier)}
     if update.identified and not results:
         # RFC 5648 section 5.7: a home agent without the extension, which may have made a plain binding of it
-        registration = replace(
-            forget(registration, registration.entries), multiple=False, flows=flow_bindings.forget(registration.flows)
-        )
+        registration = forget(registration, registration.entries)
+        registration = replace(registration, flows=flow_bindings.forget(registration.flows))
+        if update.home is not None:
+            # RFC 5648 section 6.3: it has deregistered us, or made a plain binding of it
+            return _resynchronise(replace(registration, beside=False))
+        registration = replace(registration, multiple=False)
         if update.lifetime == 0:
             return _resynchronise(registration)
         own = {bid: wanted for bid, wanted in update.bindings.items() if wanted.care_of == update.source}
         update = replace(update, bindings=own, identified=False)
     statuses = {bid: _status(update, results, answer, bid) for bid in update.bindings}
     done = {bid for bid, status in statuses.items() if _is_yes(update, answer, status)}
+    # There is one home binding at the most, and an update that does not name it has ended it
+    ended = set(_home_bindings(registration, update, home_address)) if done and update.lifetime else set()
     if done:
         # The home agent takes updates in their order: what earlier ones said of these is settled
-        settled = tuple(rest for one in earlier if (rest := _rest(one, update, done)).bindings)
+        settled = tuple(rest for one in earlier if (rest := _rest(one, update, done | ended)).bindings)
         registration = replace(registration, unanswered=settled + later)
         registration = _done(registration, update.purpose) if len(done) == len(statuses) else registration
         registration = _flows_answered(registration, update, answer, is_last=not later, now=now)
     if update.lifetime == 0:
         return forget(registration, done)
+    registration = forget(registration, ended)
     if done and (update.overwrite or not update.identified):
         others = registration.entries.keys() - update.bindings.keys()
         registration = replace(forget(registration, others), overwrite=False)
@@ -135,10 +156,17 @@ def _answer(registration: Registration, update: Update, answer: BindingAcknowled
         registration = replace(registration, endpoint=Endpoint(wanted.care_of, moved))
     for bid, status in statuses.items():
         if bid not in done:
-            registration = _refused(registration, bid, status, now)
+            registration = _refused(registration, bid, status, now, is_home=bid == update.home)
         elif not any(_takes_away(one, bid) for one in later):  # or else it may be gone again already
-            registration = _accepted(registration, update, bid, answer, now)
+            registration = _accepted(registration, update, bid, answer, status, now)
     return registration
+
+
+def _home_bindings(registration: Registration, update: Update, home_address: IPv6Address) -> Iterator[int]:
+    """Those that the update does not name."""
+    for bid, entry in registration.entries.items():
+        if entry.binding is not None and entry.binding.care_of == home_address and bid not in update.bindings:
+            yield bid
 
 
 def _flows_answered(
@@ -196,7 +224,7 @@ def _done(registration: Registration, purpose: Purpose) -> Registration:
 
 
 def _accepted(
-    registration: Registration, update: Update, bid: int, answer: BindingAcknowledgement, now: float
+    registration: Registration, update: Update, bid: int, answer: BindingAcknowledgement, status: int, now: float
 ) -> Registration:
     """The lifetime runs from the sending of the update, and is never longer than asked for (RFC 6275 section
     11.7.3).
@@ -214,6 +242,7 @@ def _accepted(
         registered_at=entry.binding.registered_at if same and entry.binding else now,
         refresh_at=update.sent_at + refresh_s,
         expires_at=update.sent_at + granted_s,
+        status=status,
     )
     return _change(registration, bid, binding=binding, refusal=None, claimed_until_at=binding.expires_at)
 
@@ -236,10 +265,12 @@ _DO_NOT_SEND = _NOT_OUR_HOME_AGENT | {
 }
 
 
-def _refused(registration: Registration, bid: int, status: int, now: float) -> Registration:
+def _refused(registration: Registration, bid: int, status: int, now: float, *, is_home: bool) -> Registration:
     match status:
         case Status.MCOA_NON_MCOA_BINDING_EXISTS:
             return _resynchronise(replace(registration, overwrite=True))
+        case Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED if is_home:
+            return _resynchronise(replace(registration, beside=False))
         case Status.MCOA_PROHIBITED:
             return _resynchronise(replace(registration, multiple=False))
         case Status.MCOA_UNKNOWN_COA:

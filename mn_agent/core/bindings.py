@@ -42,6 +42,8 @@ class Binding:
     registered_at: float
     refresh_at: float
     expires_at: float
+    status: int = 0
+    """With which it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +189,21 @@ class MoveEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveHome:
+    """The home binding has ended: an update about others says so (RFC 5648 section 5.6.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """All bindings have ended, for we are at home."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """All bindings, for good."""
 
 
-Purpose: TypeAlias = Register | Refresh | Plain | Deregister | TellFlows | MoveEndpoint | Leave
+Purpose: TypeAlias = Register | Refresh | Plain | Deregister | TellFlows | MoveEndpoint | LeaveHome | Return | Leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +235,8 @@ class Update:
     """Whether it asks the home agent to move the IKE SA to its care-of address (flag K)."""
     told: Told | None = NOTHING
     """What it says of flows; None when a later update has been accepted, which says it all anew."""
+    home: int | None = None
+    """Which of the bindings is the home binding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +277,12 @@ class Registration:
     network: MobileNetwork = field(default_factory=MobileNetwork)
     """What is behind this machine, and how home agents are asked to serve it."""
     leaving: bool = False
+    returning: bool = False
+    """All bindings are to end, for we are at home."""
+    beside: bool = True
+    """The home agent takes a home binding beside others (RFC 5648 section 5.6)."""
+    hardware_address: bytes = b""
+    """Ours on the home link."""
     refusal: Refusal | None = None
     """The home agent does not want to serve us at all ("do not send", RFC 6275 section 11.1)."""
     unanswered: tuple[Update, ...] = ()
@@ -286,6 +306,11 @@ def want(registration: Registration, wanted: Mapping[int, Wanted], now: float) -
 def leave(registration: Registration) -> Registration:
     """Deregister everything: the agent stops."""
     return replace(registration, leaving=True, unanswered=(), attempts={})
+
+
+def come_home(registration: Registration) -> Registration:
+    """Have all bindings ended by an update from the home address."""
+    return replace(registration, returning=True, attempts={})
 
 
 def has_left(registration: Registration) -> bool:
@@ -426,6 +451,12 @@ def is_registered_here(registration: Registration, entry: Entry) -> bool:
     """Whether the home agent surely holds the care-of address that this entry is about."""
     known = entry.binding is not None
     return known and all(told.care_of == entry.target.care_of for told in _told(registration, entry))
+
+
+def has_left_for(registration: Registration, entry: Entry, home_address: IPv6Address) -> bool:
+    """Whether the home agent may hold a home binding for this entry, and another is wanted or none."""
+    told = any(told.care_of == home_address for told in _told(registration, entry))
+    return told and (entry.wanted is None or entry.wanted.care_of != home_address)
 
 
 def is_as_wanted(registration: Registration, entry: Entry) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import inf
 
 from mn_agent.core.bindings import EntryState
+from mn_agent.core.homecoming import Phase
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.state import State
 from mn_agent.core.status_text import flow_status_text, status_text
@@ -11,7 +12,7 @@ from mn_agent.core.status_text import flow_status_text, status_text
 
 def changes(before: State, after: State) -> list[Notice]:
     """One notice for everything that is now different and that people want to know."""
-    parts = (_links, _paths, _bindings, _service, _home_address, _traffic, _correspondents, _troubles)
+    parts = (_links, _paths, _bindings, _home, _service, _home_address, _traffic, _correspondents, _troubles)
     return [notice for part in parts for notice in part(before, after)]
 
 
@@ -29,9 +30,9 @@ def _links(before: State, after: State) -> Iterator[Notice]:
             yield Notice(NoticeKind.LINK_LEAVING, f"{link.name}: NetworkManager is about to take it down", link.name)
         if old is not None and (old.care_of, old.problem) == (link.care_of, link.problem):
             continue
-        if link.care_of is None:
+        if link.care_of is None and link.problem:
             yield Notice(NoticeKind.LINK_UNUSABLE, f"{link.name}: {link.problem}", link.name)
-        else:
+        elif link.care_of is not None:
             yield Notice(NoticeKind.LINK_USABLE, f"{link.name}: care-of address {link.care_of}", link.name)
 
 
@@ -49,6 +50,19 @@ def _bindings(before: State, after: State) -> Iterator[Notice]:
             yield Notice(NoticeKind.BINDING, text, name, refusal.status)
         else:
             yield Notice(NoticeKind.BINDING, f"{name}: {was.value} -> {now.value}", name)
+
+
+def _home(before: State, after: State) -> Iterator[Notice]:
+    was, now = before.homecoming, after.homecoming
+    if now.phase is was.phase:
+        return
+    name = _name(after, now.bid) if now.bid is not None else None
+    if now.phase is Phase.HOME:
+        yield Notice(NoticeKind.HOME, f"at home on {name}: nothing is tunnelled", name)
+    elif now.phase is Phase.DUPLICATE:
+        yield Notice(NoticeKind.HOME, f"{name}: somebody else on the home link has the home address", name)
+    elif was.phase is Phase.HOME:
+        yield Notice(NoticeKind.HOME, "away from home")
 
 
 def _service(before: State, after: State) -> Iterator[Notice]:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from mip6.reception import IcmpError
 from mip6.wire.extension import Packet
+from mip6.wire.neighbor import NeighborMessage
 from mn_agent.core.notices import Notice
 from mn_agent.core.probing import Probe
 
@@ -29,6 +30,23 @@ class SendIcmp:
     """Send an ICMPv6 error."""
 
     error: IcmpError
+
+
+@dataclass(frozen=True, slots=True)
+class SendNeighbor:
+    """Say something on the link of this interface."""
+
+    interface: int
+    message: NeighborMessage
+
+
+@dataclass(frozen=True, slots=True)
+class KnowNeighbour:
+    """A neighbour on an interface has told where it is."""
+
+    interface: int
+    address: IPv6Address
+    hardware_address: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,8 @@ Command: TypeAlias = (
     Send
     | SendSolicitation
     | SendIcmp
+    | SendNeighbor
+    | KnowNeighbour
     | ForgetNeighbour
     | AskNeighbour
     | SendProbe

@@ -9,6 +9,7 @@ from mip6.ike_sas import IkeSa
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
+from mip6.wire.neighbor import NeighborMessage
 from mip6.wire.router import RouterAdvertisement
 from mn_agent.core.devices import Devices
 from mn_agent.core.flows import Flows
@@ -60,6 +61,13 @@ class IcmpReceived:
     """An ICMPv6 error about a packet of ours arrived: from its type on."""
 
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborHeard:
+    """Somebody on the home link asks for an address, or says that he has it."""
+
+    message: NeighborMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +180,7 @@ Event: TypeAlias = (
     | PacketReceived
     | AdvertisementReceived
     | IcmpReceived
+    | NeighborHeard
     | Tick
     | SwitchRequested
     | PolicyChosen

@@ -66,6 +66,9 @@ def _why_not(state: State, view: View) -> str:
         return link.problem
     if state.is_dead(view.bid):
         return "its path is dead"
+    unused = state.why_unused(link)
+    if unused is not None:
+        return unused
     if view.leaving:
         return "NetworkManager is about to take it down"
     if not view.works:

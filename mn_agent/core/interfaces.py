@@ -37,6 +37,8 @@ class Interface:
     routers: tuple[IPv6Address | None, ...] = ()
     unreachable: frozenset[IPv6Address] = frozenset()
     prefixes: tuple[IPv6Network, ...] = ()
+    hardware_address: bytes = b""
+    """Empty where links have none."""
 
     @property
     def is_connected(self) -> bool:

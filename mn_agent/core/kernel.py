@@ -5,6 +5,9 @@ a bit of its own. The mark leads into a table whose default route tunnels to the
 it, and so finds a second table, which has the way to the home agent over that link. To move the default traffic, two
 routes are replaced; to move a flow, the rule that marks it.
 
+On the home link there is no tunnel: the mark leads to a route to its router, and the home address is on that link too
+if it may be known there. Until then it is on the loopback interface only, where nobody on a link can ask for it.
+
 Where IPsec protects payload, the routes into a tunnel lead to its device instead (mip6.ipsec). What comes out of it is
 addressed to what stands for the tunnel, and has a route over its link; nftables then puts the real addresses there.
 """
@@ -54,6 +57,8 @@ LINK_TABLES = 14700
 
 _DECAPSULATION = decapsulation_route(DECAPSULATION_TABLE, DELIVER, LOCAL_TABLE)
 
+_LINK_LOCAL = IPv6Network("fe80::/64")
+
 MARK_MASK = 0xFF000000
 _KEEP = 0xFFFFFFFF ^ MARK_MASK
 _DEFAULT_BIT = 0x80000000
@@ -90,7 +95,7 @@ def wanted_kernel(state: State) -> Kernel:
     routes = (_DECAPSULATION, *_tunnel_routes(state, carrier), *_flow_routes(state, flowing), *_link_routes(links))
     inwards = router.routes(state.settings.router, DECAPSULATION_TABLE)
     return Kernel(
-        addresses=frozenset((Address(state.settings.home.address),)),
+        addresses=frozenset(_addresses(state)),
         devices=frozenset(map(Device, _tunnel_numbers(state))),
         rules=(*_tunnel_rules(state, flowing, carrier), *_link_rules(links)),
         routes=frozenset((*routes, *inwards, *_protected_routes(state, links, carrier))),
@@ -98,6 +103,13 @@ def wanted_kernel(state: State) -> Kernel:
         policies=frozenset(_policies(state)),
         states=frozenset(_states(state)),
     )
+
+
+def _addresses(state: State) -> Iterator[Address]:
+    home, link = state.settings.home.address, state.holds_home_address
+    yield Address(home)
+    if link is not None:
+        yield Address(home, link.index)
 
 
 def _tunnel_numbers(state: State) -> list[int]:
@@ -156,6 +168,10 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
         mobility = NextHeader.MOBILITY
         yield Rule(_FIRST, MAIN_TABLE, source=home, destination=agent, ip_protocol=mobility, order=_MOBILITY)
         yield Rule(_FIRST, MAIN_TABLE, source=home, destination=agent, mark=PREFIX_DISCOVERY, order=_MOBILITY)
+    at_home = state.home_link
+    if at_home is not None:
+        home, table = host(state.settings.home.address), LINK_TABLES + at_home.bid
+        yield Rule(_FIRST, table, source=home, destination=agent, ip_protocol=NextHeader.MOBILITY, order=_MOBILITY)
     if state.settings.security is Security.IKEV2:
         yield Rule(_FIRST, RETURN_ROUTABILITY_TABLE, source=home, ip_protocol=mobility, order=_ROUTABILITY)
         yield Rule(_FIRST, OUTER_TABLE, destination=TUNNELS)
@@ -177,14 +193,24 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
 def _tunnel_routes(state: State, carrier: Link | None) -> list[Route]:
     if carrier is None:
         return [Route(TUNNEL_TABLE, ANYWHERE), Route(OUTER_TABLE, ANYWHERE)]
-    return [_tunnel(state, carrier, TUNNEL_TABLE), _way(carrier, OUTER_TABLE)]
+    # Nothing is tunnelled at home: what still is when that changes must not go there
+    outer = [] if carrier.at_home else [_way(carrier, OUTER_TABLE)]
+    return [*_tunnel(state, carrier, TUNNEL_TABLE), *outer]
 
 
-def _tunnel(state: State, link: Link, table: int) -> Route:
+def _tunnel(state: State, link: Link, table: int) -> Iterator[Route]:
+    """Into the tunnel over this link; at home there is none."""
     home = state.settings.home
+    if link.at_home:
+        yield Route(table, ANYWHERE, interface=link.index, gateway=link.router, source=home.address)
+        # Neighbours are answered from the home address, and a router does not pass on what is link-local
+        for prefix in (*link.prefixes, _LINK_LOCAL):
+            yield Route(table, prefix, interface=link.index, source=home.address)
+        return
     if state.settings.protects_payload:
-        return _to_device(state, link.bid, link, table)
-    return Route(
+        yield _to_device(state, link.bid, link, table)
+        return
+    yield Route(
         table,
         ANYWHERE,
         interface=link.index,
@@ -222,7 +248,7 @@ def _flow_routes(state: State, flowing: list[Link]) -> Iterator[Route]:
     for link in flowing:
         if link.up and link.has_router:
             slot = state.slots[link.bid]
-            yield _tunnel(state, link, TUNNEL_TABLES + slot)
+            yield from _tunnel(state, link, TUNNEL_TABLES + slot)
             yield _way(link, OUTER_TABLES + slot)
 
 
@@ -307,7 +333,7 @@ def _sources(state: State) -> dict[Element, Element]:
     sources: dict[Element, Element] = {link.index: link.address for link in state.links.values() if link.address}
     for entry in state.registration.entries.values():
         address = state.source_address(entry)
-        if address is not None:
+        if address is not None and not state.links[entry.bid].at_home:
             sources[state.links[entry.bid].index] = address
     return sources
 
@@ -317,6 +343,9 @@ def _flow_chain(state: State, what: str, bids: tuple[int, ...]) -> Chain:
     where the default traffic goes.
     """
     known = [bid for bid in bids if bid in state.slots]
+    tunnels = [bid for bid in known if not state.links[bid].at_home]
+    if len(known) > 1 and tunnels:
+        known = tunnels  # copies are made of tunnelled packets
     bits = _DEFAULT_BIT | sum(slot_bit(state.slots[bid]) for bid in known)
     counted = "".join(f"counter name {counter_name(what, bid, 'up')} " for bid in known)
     return Chain(
@@ -461,7 +490,8 @@ def _direct_rules(home: Home, direct: RouteOptimizationSettings, plain: str) -> 
         "prerouting": (
             "ip6 saddr @direct ip6 nexthdr 43 counter name meta iif map @direct_down",
             f"ip6 saddr @correspondent ip6 nexthdr 43 @nh,320,8 {mobility} @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
-            f"{plain}ip6 daddr {home.address} meta l4proto {mobility} counter name not_tunnelled drop",
+            f"{plain}ip6 daddr {home.address} ip6 saddr != {home.agent} meta l4proto {mobility} "
+            "counter name not_tunnelled drop",
         ),
         "input": tuple(f"ip6 daddr {home.address} {rule}" for rule in noticed["saddr"]),
         "output": (

@@ -54,6 +54,13 @@ class Link:
     """Whether a captive portal is in the way; None when nobody knows."""
     leaving: bool = False
     """Whether it still works, but is about to be taken down."""
+    at_home: bool = False
+    """Whether it is our home link, and we could be at home there."""
+    hardware_address: bytes = b""
+
+    def reaches(self, address: IPv6Address) -> bool:
+        """Whether it is on this very link."""
+        return any(address in prefix for prefix in self.prefixes)
 
 
 class Named(Protocol):
@@ -142,7 +149,8 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         key=lambda address: _rank(address, settings, known),
         default=None,
     )
-    problem = _problem(interface, best, fitting)
+    at_home = settings.can_be_at_home and settings.home.prefix in interface.prefixes
+    problem = _problem(interface, best, fitting, needs_address=not at_home)
     kind = (named.kind if named else None) or device.kind or interface.kind
     metered = named.metered if named and named.metered is not None else device.metered
     works = best is not None and not problem
@@ -167,6 +175,8 @@ def _link(interface: Interface, settings: Settings, bid: int, known: Link | None
         metered=metered if metered is not None else kind == METERED_KIND,
         captive=device.captive,
         leaving=device.leaving,
+        at_home=at_home,
+        hardware_address=interface.hardware_address,
     )
 
 
@@ -199,9 +209,11 @@ def _rank(address: InterfaceAddress, settings: Settings, known: Link | None) -> 
     )
 
 
-def _problem(interface: Interface, best: InterfaceAddress | None, fitting: list[InterfaceAddress]) -> str:
-    """Why the interface offers no care-of address; empty when it does. `fitting`: its addresses that go with its
-    router.
+def _problem(
+    interface: Interface, best: InterfaceAddress | None, fitting: list[InterfaceAddress], *, needs_address: bool
+) -> str:
+    """Why the interface offers no care-of address; empty when it does, or at home, where the home address will do.
+    `fitting`: its addresses that go with its router.
     """
     if not interface.up:
         return "the interface is down"
@@ -211,7 +223,7 @@ def _problem(interface: Interface, best: InterfaceAddress | None, fitting: list[
         return "not connected"
     if not interface.routers:
         return "no default router"
-    if best is not None:
+    if best is not None or not needs_address:
         return ""
     addresses = [address for address in fitting if not address.address.is_link_local]
     if any(address.duplicate for address in addresses):

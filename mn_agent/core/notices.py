@@ -18,6 +18,7 @@ class NoticeKind(Enum):
     CORRESPONDENT = "correspondent"
     IKE = "ike"
     POLICY = "policy"
+    HOME = "home"
     HOME_AGENT = "home-agent"
     ROUTER = "router"
     HOME_ADDRESS = "home-address"

@@ -22,11 +22,12 @@ from mip6.wire.messages import BindingUpdate, encode, lifetime_seconds, lifetime
 from mip6.wire.options import (
     AlternateCareOfAddress,
     BindingIdentifier,
+    LinkLayerAddress,
     MessageReplayProtection,
     MobileNodeIdentifier,
     Option,
 )
-from mip6.wire.registry import BindingUpdateFlag, IdentifierSubtype
+from mip6.wire.registry import BindingUpdateFlag, IdentifierSubtype, LinkLayerAddressCode
 from mn_agent.core import flow_bindings
 from mn_agent.core.bindings import (
     Attempt,
@@ -34,24 +35,26 @@ from mn_agent.core.bindings import (
     Entry,
     EntryState,
     Leave,
+    LeaveHome,
     MoveEndpoint,
     Plain,
     Purpose,
     Refresh,
     Register,
     Registration,
+    Return,
     TellFlows,
     Update,
     Wanted,
     by_priority,
     ends_at,
     enter,
+    has_left_for,
     is_as_wanted,
     is_registered_here,
     primary,
 )
 from mn_agent.core.flow_bindings import NOTHING, Told
-from mn_agent.core.mobile_network import MobileNetwork
 from mn_agent.core.settings import Settings
 
 # RFC 6275 section 12
@@ -66,13 +69,14 @@ ROUTINE_UPDATE_RATE = 2
 PATIENCE_S = 1.5
 """How long an update has the home agent's attention for itself: a home agent that still has to check the home address
 answers only after a second."""
-_URGENT = (Deregister, Plain, MoveEndpoint, Leave)
+_URGENT = (Deregister, Plain, MoveEndpoint, LeaveHome, Return, Leave)
 
 _FLOW_ROOM = 1280 - 40 - 24 - (12 + 3 + 16 + 24 + 8)
 """Octets for flows and binding identifiers in a packet of the minimum MTU (RFC 6089 section 6), which also has an IPv6
 header, a Home Address option, and in the update its fixed part, the head of the identity, timestamp, authenticator and
 padding."""
 _IDENTIFIER_OCTETS = 24
+_LINK_LAYER_OCTETS = 16
 
 
 def purposes(registration: Registration, settings: Settings, now: float) -> list[Purpose]:
@@ -81,6 +85,8 @@ def purposes(registration: Registration, settings: Settings, now: float) -> list
     if registration.leaving:
         claimed = any(entry.claimed_until_at > 0 for entry in entries)
         return [Leave()] if claimed and any(entry.wanted for entry in entries) else []
+    if registration.returning:
+        return [Return()]
     wanted = sorted((entry for entry in entries if entry.wanted and not entry.refusal), key=by_priority)
     if not registration.multiple:
         return _plain(registration, wanted, now)
@@ -89,7 +95,9 @@ def purposes(registration: Registration, settings: Settings, now: float) -> list
     bulk_all = registration.bulk and not settings.registration.verify_links
     found: list[Purpose] = []
     if registered and not registration.overwrite:
-        found += _deregistrations(entries)
+        gone = [entry for entry in entries if has_left_for(registration, entry, settings.home.address)]
+        found += [LeaveHome()] if gone and _away(registration, settings) else []
+        found += _deregistrations(entry for entry in entries if entry not in gone)
     due = [entry for entry in registered if registration.overwrite or _is_due(registration, entry, now)]
     if registration.bulk:
         found += [Refresh()] if due or (bulk_all and unregistered) else []
@@ -165,21 +173,22 @@ def poll(registration: Registration, settings: Settings, now: float) -> tuple[Re
     # What was tried less often goes first: a link that is dead must not keep the others waiting
     purpose = min(ready, key=lambda purpose: (not isinstance(purpose, _URGENT), _tries(registration, purpose)))
     update = _update(registration, settings, purpose, now)
-    return _sent(registration, settings, update), _packet(registration.network, settings, update)
+    return _sent(registration, settings, update), _packet(registration, settings, update)
 
 
 def _update(registration: Registration, settings: Settings, purpose: Purpose, now: float) -> Update:
     """The Binding Update that serves a purpose."""
     chosen = _chosen(registration, settings, purpose)
+    ends = isinstance(purpose, Deregister | Return | Leave)
     bindings = {entry.bid: entry.target for entry in chosen}
-    ends = isinstance(purpose, Deregister | Leave)
+    home = next((bid for bid, wanted in bindings.items() if wanted.care_of == settings.home.address), None)
     overwrite = isinstance(purpose, Register | Refresh) and _replaces(registration)
-    identified = not isinstance(purpose, Plain | Leave)
+    identified = not isinstance(purpose, Plain | Return | Leave)
     return Update(
         purpose=purpose,
         sequence=(registration.sequence + 1) & 0xFFFF,
         timestamp=_timestamp(registration, now),
-        source=_source(registration, purpose, chosen),
+        source=_source(registration, settings, purpose, chosen),
         bindings=MappingProxyType(bindings),
         lifetime=0 if ends else _lifetime(settings, bindings.values(), now),
         identified=identified,
@@ -187,6 +196,7 @@ def _update(registration: Registration, settings: Settings, purpose: Purpose, no
         sent_at=now,
         key_mobility=_moves_endpoint(registration, chosen) and not ends,
         told=_told(registration, settings, bindings.keys(), ends=ends, overwrite=overwrite) if identified else NOTHING,
+        home=None if ends else home,
     )
 
 
@@ -216,6 +226,7 @@ def _told(registration: Registration, settings: Settings, bids: Set[int], *, end
         + registration.network.octets
         + (len(secret.identity.encode()) if secret is not None else 0)
     )
+    others += _LINK_LAYER_OCTETS if registration.hardware_address else 0
     return flow_bindings.tell(registration.flows, there, _FLOW_ROOM - others)
 
 
@@ -229,24 +240,45 @@ def _replaces(registration: Registration) -> bool:
 
 
 def _chosen(registration: Registration, settings: Settings, purpose: Purpose) -> list[Entry]:
-    """The entries that an update is about."""
+    """The entries that an update is about. An update that does not name the home binding would end it."""
     entries = registration.entries
     match purpose:
-        case Register(bid) | Plain(bid) | MoveEndpoint(bid):
+        case Plain(bid) | MoveEndpoint(bid):
             return [entries[bid]]
+        case Register(bid):
+            return _with_home(registration, settings, [entries[bid]])
+        case LeaveHome():
+            away = _away(registration, settings)
+            return [away[_tries(registration, purpose) % len(away)]]
         case TellFlows():
             registered = _registered(registration)
-            return [registered[_tries(registration, purpose) % len(registered)]]
+            return _with_home(registration, settings, [registered[_tries(registration, purpose) % len(registered)]])
         case Deregister(bids):
             return [entries[bid] for bid in bids]
-        case Leave():
+        case Return() | Leave():
             return [entry for entry in entries.values() if entry.claimed_until_at]
         case Refresh():
             wanted = [entry for entry in entries.values() if entry.wanted and not entry.refusal]
             verify = settings.registration.verify_links
-            return [entry for entry in wanted if not verify or is_registered_here(registration, entry)]
+            chosen = [entry for entry in wanted if not verify or is_registered_here(registration, entry)]
+            return _with_home(registration, settings, chosen)
         case _:
             assert_never(purpose)
+
+
+def _with_home(registration: Registration, settings: Settings, chosen: list[Entry]) -> list[Entry]:
+    """These, and the home binding if the home agent may hold it."""
+    home = [
+        entry
+        for entry in registration.entries.values()
+        if entry.wanted and entry.wanted.care_of == settings.home.address and not entry.refusal
+    ]
+    return [*chosen, *(entry for entry in home if entry.claimed_until_at and entry not in chosen)]
+
+
+def _away(registration: Registration, settings: Settings) -> list[Entry]:
+    """Those of the bindings that are surely held which are not the home binding, the preferred first."""
+    return [entry for entry in _registered(registration) if entry.target.care_of != settings.home.address]
 
 
 def _registered(registration: Registration) -> list[Entry]:
@@ -256,16 +288,22 @@ def _registered(registration: Registration) -> list[Entry]:
     return sorted(found, key=by_priority)
 
 
-def _source(registration: Registration, purpose: Purpose, chosen: list[Entry]) -> IPv6Address:
-    """The care-of address to send from.
+def _source(registration: Registration, settings: Settings, purpose: Purpose, chosen: list[Entry]) -> IPv6Address:
+    """The care-of address to send from; at home it is the home address.
 
     One that is to be registered alone speaks for itself. Otherwise the preferred of those that are registered, and at
     every further try another, for the path may be dead.
     """
+    if isinstance(purpose, Register) and purpose.care_of == settings.home.address:
+        # A home agent that does not know home bindings cannot answer there: it cannot ask where we are
+        ways = [purpose.care_of, *(entry.target.care_of for entry in _away(registration, settings))]
+        return ways[_tries(registration, purpose) % len(ways)]
     if isinstance(purpose, Register | Plain | MoveEndpoint):
         return purpose.care_of
-    if isinstance(purpose, TellFlows):
+    if isinstance(purpose, TellFlows | LeaveHome):
         return chosen[0].target.care_of
+    if isinstance(purpose, Return):
+        return settings.home.address
     # A refresh is from one of the bindings that it is about
     entries = chosen if isinstance(purpose, Refresh) else registration.entries.values()
     wanted = sorted((entry for entry in entries if entry.wanted), key=by_priority)
@@ -294,13 +332,16 @@ def _timestamp(registration: Registration, now: float) -> int:
     return max(auth.ntp_timestamp(int((now + registration.clock_offset_s) * 1e9)), registration.timestamp + 1)
 
 
-def _packet(network: MobileNetwork, settings: Settings, update: Update) -> Packet:
+def _packet(registration: Registration, settings: Settings, update: Update) -> Packet:
+    network = registration.network
     flags = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION | network.flags
     if update.overwrite:
         flags |= BindingUpdateFlag.OVERWRITE
     if update.key_mobility:
         flags |= BindingUpdateFlag.KEY_MANAGEMENT_MOBILITY
     options: list[Option] = [_identifier(update, bid) for bid in sorted(update.bindings) if update.identified]
+    if update.home is not None:
+        options.append(LinkLayerAddress(LinkLayerAddressCode.MOBILE_NODE, registration.hardware_address))
     # When all bindings end so do the prefixes, which need not be named (RFC 3963 section 5.8)
     options += network.options if update.lifetime or update.identified else []
     options += update.told.options if update.told else []
@@ -315,7 +356,8 @@ def _packet(network: MobileNetwork, settings: Settings, update: Update) -> Packe
     options.append(MessageReplayProtection(update.timestamp))
     message = BindingUpdate(update.sequence, flags, update.lifetime, tuple(options))
     data = auth.sign(message, secret.key, secret.spi, update.source, home.address)
-    return Packet(update.source, home.agent, home.address, data)
+    # At home there is no Home Address option (RFC 6275 section 11.5.5)
+    return Packet(update.source, home.agent, None if update.source == home.address else home.address, data)
 
 
 def _identifier(update: Update, bid: int) -> BindingIdentifier:
@@ -323,8 +365,8 @@ def _identifier(update: Update, bid: int) -> BindingIdentifier:
     not when the binding ends, where it may be left out (RFC 5648 sections 5.1 and 5.4). A priority is never 0 (RFC 6089
     section 4.1).
     """
-    wanted = update.bindings[bid]
-    return BindingIdentifier(bid, priority=wanted.priority, care_of=wanted.care_of if update.lifetime else None)
+    wanted, care_of = update.bindings[bid], update.bindings[bid].care_of if update.lifetime else None
+    return BindingIdentifier(bid, home=bid == update.home, priority=wanted.priority, care_of=care_of)
 
 
 def _sent(registration: Registration, settings: Settings, update: Update) -> Registration:
@@ -354,6 +396,7 @@ def _sent(registration: Registration, settings: Settings, update: Update) -> Reg
         sequence=update.sequence,
         timestamp=update.timestamp,
         unanswered=(*registration.unanswered, update),
+        overwrite=registration.overwrite or isinstance(update.purpose, Return),
         attempts={purpose: kept for purpose, kept in registration.attempts.items() if purpose in current}
         | {update.purpose: attempt},
         recent=(*registration.recent, now)[-MAX_UPDATE_RATE:],

@@ -18,6 +18,7 @@ from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.correspondents import Correspondent
 from mn_agent.core.devices import Device
 from mn_agent.core.flows import chain_name, selectors
+from mn_agent.core.homecoming import Phase
 from mn_agent.core.kernel import STATIC_COUNTERS, counter_name
 from mn_agent.core.links import Link
 from mn_agent.core.policy import Choice
@@ -194,11 +195,26 @@ def _is_known(state: State) -> bool:
     return any(entry.binding for entry in state.registration.entries.values())
 
 
+_PHASES = {
+    Phase.ASKING: "coming home",
+    Phase.RETURNING: "coming home",
+    Phase.HOME: "at home",
+}
+
+
+def _at_home(state: State) -> str | None:
+    """How far the return home is, if it is one for good."""
+    return _PHASES.get(state.homecoming.phase)
+
+
 def _clock_offset_s(state: State, offset_s: float) -> float | None:
     return state.registration.clock_offset_s - offset_s if _is_known(state) else None
 
 
 def _summary(state: State, entries: list[Entry]) -> str:
+    at_home = _at_home(state)
+    if at_home is not None:
+        return at_home
     if state.registration.refusal is not None:
         return "refused"
     if not entries:
@@ -271,7 +287,7 @@ def _link(state: State, link: Link, offset_s: float, counters: Mapping[str, Coun
         kind=link.kind,
         bid=link.bid,
         care_of_address=str(address) if address else None,
-        state=entry.state.value if entry is not None and wanted else "unusable",
+        state=_link_state(state, link, entry),
         since=since_at + offset_s,
         until=binding.expires_at + offset_s if binding else None,
         carries_default=default is not None and default.bids[0] == link.bid,
@@ -291,6 +307,13 @@ def _link(state: State, link: Link, offset_s: float, counters: Mapping[str, Coun
     )
 
 
+def _link_state(state: State, link: Link, entry: Entry | None) -> str:
+    at_home = _at_home(state)
+    if at_home is not None and link.bid == state.homecoming.bid:
+        return at_home
+    return entry.state.value if entry is not None and entry.wanted is not None else "unusable"
+
+
 def _path(path: Path | None) -> PathStatus:
     if path is None:
         return PathStatus(state="unknown", rtt_ms=None, jitter_ms=None, loss=None)
@@ -305,10 +328,15 @@ def _path(path: Path | None) -> PathStatus:
 def _problem(state: State, link: Link, entry: Entry | None) -> str | None:
     if link.problem:
         return link.problem
+    unused = state.why_unused(link)
+    if unused is not None:
+        return unused
     if link.leaving:
         return "NetworkManager is about to take it down"
     if state.is_dead(link.bid):
         return "its path is dead: the home agent is reached over other links only"
+    if link.bid == state.homecoming.bid:
+        return None
     if entry is None:
         return "the keys for its tunnel are not negotiated yet"
     if entry.refusal is not None:

@@ -9,6 +9,8 @@ from mip6.form import SPI, Choice, Identity, Key, Range
 from mip6.ike import Certificates
 from mip6.ipsec import Association, StaticPair
 
+ALL_LINKS, HOME_LINK, OTHER_LINKS = "all-links", "home-link", "other-links"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
@@ -21,6 +23,13 @@ class Home:
     when `agent` does not answer."""
     discover: bool = False
     """Ask which others there are (RFC 6275 section 5.3)."""
+    at_home: Annotated[str, Choice((ALL_LINKS, HOME_LINK, OTHER_LINKS))] = ALL_LINKS
+    """What to use while one of the links is the home link (RFC 5648 section 5.5 and 5.6)."""
+
+    @property
+    def prefix(self) -> IPv6Network:
+        """Of the home link."""
+        return IPv6Network((self.address, 64), strict=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +193,13 @@ class Settings:
     def association(self) -> Association:
         """Ours, for IPsec."""
         return Association(self.home.address, self.home.agent)
+
+    @property
+    def can_be_at_home(self) -> bool:
+        """Messages that IPsec protects have no way from home, and what is behind a router has its way through the
+        tunnel: for these the home link is a link like any other.
+        """
+        return not (self.security.is_ipsec or self.router.prefixes or self.router.interfaces)
 
     @property
     def protects_payload(self) -> bool:

@@ -8,11 +8,13 @@ from math import inf
 from mip6.ipsec import RETURN_ROUTABILITY
 from mip6.path_mtu import PathMtus
 from mip6.reception import ErrorLimit
+from mip6.wire.registry import Status
 from mn_agent.core.bindings import Entry, Registration, carrying, source
 from mn_agent.core.correspondents import Correspondents
 from mn_agent.core.devices import Devices
 from mn_agent.core.discovery import Discovery
 from mn_agent.core.flows import Flows
+from mn_agent.core.homecoming import AWAY, Homecoming, Phase
 from mn_agent.core.ike import Ike
 from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.links import Link
@@ -21,7 +23,7 @@ from mn_agent.core.prefix_discovery import PrefixDiscovery
 from mn_agent.core.probing import Probing, Target
 from mn_agent.core.revocation import Revoked
 from mn_agent.core.routers import Routers
-from mn_agent.core.settings import Security, Settings
+from mn_agent.core.settings import ALL_LINKS, OTHER_LINKS, Security, Settings
 
 ROUTE_OPTIMIZATION = "route optimization"
 """What a trouble is about without which the way to correspondents could be direct."""
@@ -67,6 +69,7 @@ class State:
     decision: Decision = field(default_factory=Decision)
     probing: Probing = field(default_factory=Probing)
     revoked: Revoked | None = None
+    homecoming: Homecoming = AWAY
     seen: frozenset[IPv6Address] = frozenset()
     """With whom there is traffic, of those that may be asked for a direct way."""
     correspondents: Correspondents = field(default_factory=Correspondents)
@@ -85,7 +88,51 @@ class State:
         """The care-of address for the outer header of this binding's packets; None when the link has it no more."""
         link = self.links.get(entry.bid)
         care_of = source(self.registration, entry)
+        if care_of == self.settings.home.address:
+            return care_of if link is not None and link is self.home_link else None
         return care_of if link is not None and care_of in link.addresses else None
+
+    @property
+    def home_link(self) -> Link | None:
+        """The link on which we are at home, if it works and is to be used as such."""
+        if self.settings.home.at_home == OTHER_LINKS or self.homecoming.phase is Phase.DUPLICATE:
+            return None
+        there = (link for link in self.links.values() if link.at_home and link.carries and not link.leaving)
+        return next((link for link in there if not self.is_dead(link.bid)), None)
+
+    @property
+    def home_for_good(self) -> Link | None:
+        """The same, if no binding stays beside it: nobody wants that, or the home agent does not know how (RFC 5648
+        section 5.6).
+        """
+        link, known = self.home_link, self.registration
+        able = known.beside and known.multiple and known.bulk and link is not None and link.hardware_address
+        return link if not able or self.settings.home.at_home != ALL_LINKS else None
+
+    def why_unused(self, link: Link) -> str | None:
+        """What at home speaks against using this link; None: nothing."""
+        known = self.homecoming
+        if known.bid is None and not link.at_home:
+            return None
+        home = self.home_link
+        if known.phase is Phase.DUPLICATE and link.at_home:
+            return "somebody else on the home link has the home address"
+        if known.phase is not Phase.DUPLICATE and known.bid not in (None, link.bid):
+            return "this machine is at home, and only its home link is used"
+        if link.at_home and self.settings.home.at_home == OTHER_LINKS:
+            return f'it is the home link, which is not used: at_home = "{OTHER_LINKS}"'
+        return "another interface is on the home link, too" if link.at_home and home not in (None, link) else None
+
+    @property
+    def holds_home_address(self) -> Link | None:
+        """The link on which everybody may know that the home address is there."""
+        link = self.home_link
+        if link is None or self.homecoming.has_address:
+            return link
+        entry = self.registration.entries.get(link.bid)
+        held = entry.binding if entry is not None else None
+        alone = held is not None and held.care_of == self.settings.home.address and held.status == Status.ACCEPTED
+        return link if alone else None
 
     def carries(self, entry: Entry) -> bool:
         """Whether packets sent through this binding's tunnel get out, and to the home agent."""
@@ -138,6 +185,8 @@ class State:
     def views(self) -> list[View]:
         """The links as the policy sees them. One that is about to go works only for want of another."""
         working = {entry.bid for entry in carrying(self.registration) if self.carries(entry)}
+        if self.homecoming.is_home and self.home_link is not None:
+            working = {self.home_link.bid}
         staying = {bid for bid in working if not self.links[bid].leaving}
         return [self._view(link, works=link.bid in (staying or working)) for link in self.links.values()]
 
@@ -149,7 +198,8 @@ class State:
             kind=link.kind,
             interface=link.interface,
             works=works,
-            leaving=link.leaving,
+            # A link that is not used has not failed either
+            leaving=link.leaving or self.why_unused(link) is not None,
             metered=link.metered,
             captive=link.captive,
             rtt_s=path.rtt_s if path else None,
@@ -176,6 +226,7 @@ class SavedBinding:
     registered_at: float
     refresh_at: float
     expires_at: float
+    status: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,3 +267,5 @@ class Saved:
     home_agent: IPv6Address | None = None
     """Who acknowledged these."""
     correspondents: tuple[SavedCorrespondent, ...] = ()
+    home: int | None = None
+    """The binding identifier of the link on which we are at home for good."""

@@ -39,7 +39,8 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     bid: int
     care_of_address: str | None
     state: str
-    """registering, registered, updating, deregistering, refused, standby; unusable when there is no address."""
+    """registering, registered, updating, deregistering, refused, standby; unusable when there is no address; coming
+    home or at home for the home link while it is the only one in use."""
     since: float | None
     until: float | None
     """When the binding expires."""
@@ -70,7 +71,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     """The registration as a whole."""
 
     state: str
-    """registered, partly registered, registering, refused, no link."""
+    """registered, partly registered, registering, refused, no link, coming home, at home."""
     since: float | None
     until: float | None
     care_of_addresses: str

@@ -29,6 +29,7 @@ from mip6.linux import routing
 from mip6.linux.netlink import (
     HEADER,
     NLM_F_CREATE,
+    NLM_F_REPLACE,
     Netlink,
     NetlinkError,
     Notifications,
@@ -39,14 +40,13 @@ from mip6.linux.netlink import (
 )
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 
-RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTMGRP_NEIGH = 0x4
 NUD_REACHABLE, NUD_STALE, NUD_PROBE, NUD_FAILED = 0x02, 0x04, 0x10, 0x20
 NTF_USE = 0x01
 RTEXT_FILTER_SKIP_STATS = 8
 _DEVICE = struct.Struct("=xxHiI4x")
 _NEIGHBOUR = struct.Struct("=4xiHBB")
-IFLA_IFNAME, IFLA_MTU, IFLA_OPERSTATE, IFLA_CARRIER, IFLA_AF_SPEC = 3, 4, 16, 33, 26
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_OPERSTATE, IFLA_CARRIER, IFLA_AF_SPEC = 1, 3, 4, 16, 33, 26
 IFLA_INET6_CONF, DEVCONF_MTU6 = 2, 2
 OPER_UNKNOWN, OPER_UP = 0, 6
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
@@ -65,7 +65,7 @@ _MAIN_ROUTES = message(rtmsg, {"family": socket.AF_INET6}, {"RTA_TABLE": MAIN_TA
 _LINK = {routing.RTM_NEWLINK, routing.RTM_DELLINK}
 _ADDRESS = {routing.RTM_NEWADDR, routing.RTM_DELADDR}
 _ROUTE = {routing.RTM_NEWROUTE, routing.RTM_DELROUTE}
-_NEIGHBOURS = {RTM_NEWNEIGH, RTM_DELNEIGH}
+_NEIGHBOURS = {routing.RTM_NEWNEIGH, routing.RTM_DELNEIGH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ class _Device:
     carrier: bool
     running: bool
     mtu: int
+    hardware_address: bytes
 
 
 class Watcher:
@@ -132,7 +133,14 @@ class Watcher:
         """Drop a neighbour, and the packets that wait for it; it may be gone already."""
         request = message(ndmsg, {"family": socket.AF_INET6, "ifindex": interface}, {"NDA_DST": str(address)})
         with suppress(NetlinkError):
-            self._netlink.request(RTM_DELNEIGH, request)
+            self._netlink.request(routing.RTM_DELNEIGH, request)
+
+    def know_neighbour(self, interface: int, address: IPv6Address, hardware_address: bytes) -> None:
+        """Take where a neighbour is for just confirmed; should it be somewhere else, the kernel finds out."""
+        fields = {"family": socket.AF_INET6, "ifindex": interface, "state": NUD_REACHABLE}
+        request = message(ndmsg, fields, {"NDA_DST": str(address), "NDA_LLADDR": hardware_address.hex(":")})
+        with suppress(NetlinkError):
+            self._netlink.request(routing.RTM_NEWNEIGH, request, NLM_F_CREATE | NLM_F_REPLACE)
 
     def ask_neighbour(self, interface: int, address: IPv6Address) -> None:
         """Have the kernel ask it whether it is still there, or where it is if that is not known."""
@@ -141,10 +149,10 @@ class Watcher:
         find = message(ndmsg, {**fields, "flags": NTF_USE}, {"NDA_DST": str(address)})
         try:
             # Not to replace it: then it would be no router any more
-            self._netlink.request(RTM_NEWNEIGH, ask)
+            self._netlink.request(routing.RTM_NEWNEIGH, ask)
         except NetlinkError:
             with suppress(NetlinkError):
-                self._netlink.request(RTM_NEWNEIGH, find, NLM_F_CREATE)
+                self._netlink.request(routing.RTM_NEWNEIGH, find, NLM_F_CREATE)
 
     def _snapshot(self) -> Snapshot:
         return tuple(
@@ -160,6 +168,7 @@ class Watcher:
                 routers=self._routers.get(device.index, ()),
                 unreachable=self._unreachable.get(device.index, frozenset()),
                 prefixes=self._prefixes.get(device.index, ()),
+                hardware_address=device.hardware_address,
             )
             for device in self._devices
         )
@@ -217,7 +226,7 @@ class Watcher:
 
     def _is_unreachable(self, index: int, router: IPv6Address, known: frozenset[IPv6Address]) -> bool:
         try:
-            (answer,) = self._netlink.get(RTM_GETNEIGH, _neighbour(index, router))
+            (answer,) = self._netlink.get(routing.RTM_GETNEIGH, _neighbour(index, router))
         except NetlinkError:
             return router in known
         _, state, _, _ = _NEIGHBOUR.unpack_from(answer, HEADER.size)
@@ -251,6 +260,7 @@ def _device(data: bytes, kinds: Mapping[tuple[int, str], str]) -> _Device | None
         carrier=not up or found.get(IFLA_CARRIER, b"\1")[0] == 1,
         running=found[IFLA_OPERSTATE][0] in (OPER_UNKNOWN, OPER_UP),
         mtu=_ipv6_mtu(found) or int.from_bytes(found[IFLA_MTU], sys.byteorder),
+        hardware_address=found.get(IFLA_ADDRESS, b""),
     )
 
 

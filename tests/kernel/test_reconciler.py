@@ -17,6 +17,7 @@ from mip6.kernel import (
     Address,
     Encapsulate,
     Kernel,
+    Neighbor,
     Route,
     Rule,
     decapsulation_route,
@@ -61,7 +62,8 @@ def everything(index: int) -> Kernel:
     """One of each thing that can be wanted."""
     source = Route(302, ANYWHERE, index, source=HOME, mtu=tunnel_route_mtu(1500), tunnel=Encapsulate(PEER))
     return Kernel(
-        addresses=frozenset((Address(HOME),)),
+        addresses=frozenset((Address(HOME), Address(HOME, index))),
+        neighbors=frozenset((Neighbor(index, PEER, bytes.fromhex("026d36000009")),)),
         rules=(
             Rule(0, 300, destination=host(DELIVER)),
             Rule(
@@ -243,3 +245,22 @@ def test_the_kernels_own_words_come_with_a_refusal(index: int) -> None:
         netlink.request(routing.RTM_NEWROUTE, via_ourselves, NLM_F_CREATE)
     netlink.close()
     assert caught.value.errno == errno.EINVAL
+
+
+@pytest.mark.req("MCOA-44", "MCOA-49")
+def test_where_somebody_is_on_a_link_and_that_we_are_there_too(reconciler: Reconciler, index: int) -> None:
+    here, there = Address(HOME, index), Neighbor(index, PEER, bytes.fromhex("026d36000009"))
+    reconciler.apply(Kernel(addresses=frozenset((here,)), neighbors=frozenset((there,))))
+    (told,) = [one for one in ip_json("-6", "address", "show", "up0")[0]["addr_info"] if one["scope"] == "global"]
+    assert (told["local"], told["prefixlen"], told.get("nodad")) == (str(HOME), 128, True)
+    assert ip_json("-6", "route", "show", "dev", "up0", str(HOME)) == [], "others on the link have other addresses"
+    (told,) = ip_json("-6", "neighbor", "show", "nud", "permanent", "dev", "up0")
+    assert (told["dst"], told["lladdr"]) == (str(PEER), "02:6d:36:00:00:09")
+    moved = replace(there, hardware_address=bytes.fromhex("026d3600000a"))
+    reconciler.apply(Kernel(addresses=frozenset((here,)), neighbors=frozenset((moved,))))
+    (told,) = ip_json("-6", "neighbor", "show", "nud", "permanent", "dev", "up0")
+    assert told["lladdr"] == "02:6d:36:00:00:0a"
+    ip("address", "delete", f"{HOME}/128", "dev", "up0")
+    assert reconciler.heed()
+    reconciler.apply(Kernel())
+    assert ip_json("-6", "neighbor", "show", "nud", "permanent", "dev", "up0") == []

@@ -25,6 +25,7 @@ from mip6.wire.discovery import decode as decode_discovery
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
 from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, Message, decode
+from mip6.wire.neighbor import NeighborAdvertisement, NeighborMessage, NeighborSolicitation
 from mip6.wire.registry import IcmpType
 from mn_agent.core import agent as mn
 from mn_agent.core import commands, events
@@ -339,6 +340,10 @@ class World:
         entry = self.serving.cache.get(HOME)
         return entry.preferred.care_of if entry and entry.bindings else None
 
+    def takes(self, source: IPv6Address | None) -> bool:
+        """Whether the home agent takes packets that are sent from this address."""
+        return source in self.bindings().values()
+
     def reaches(self, care_of: IPv6Address) -> bool:
         """Whether packets from this address reach the home agent."""
         return self._link(care_of) is not None
@@ -366,7 +371,7 @@ class World:
         if self.mn.carrier is not None:
             self._left.add(self.mn.carrier.bid)
         if link is not None and not self._is_silent():
-            self.at(self.now + link.delay_s, lambda: stream.arrive_up(good=source in self.bindings().values()))
+            self.at(self.now + link.delay_s, lambda: stream.arrive_up(good=self.takes(source)))
 
     def _packet_down(self, stream: "Stream") -> None:
         stream.sent_down += 1
@@ -455,6 +460,8 @@ class World:
                     self.neighbours_asked.append((interface, address))
                 case commands.SendProbe(probe):
                     self._probe(probe)
+                case commands.SendNeighbor(_, said):
+                    self.said_at_home(said)
                 case commands.CountTraffic() if self._has_traffic:  # or else it would only cost time
                     self.at(self.now, self._count)
                 case commands.MoveIke() | commands.EstablishIke() | commands.EstablishTunnel():
@@ -486,9 +493,17 @@ class World:
                 case ha_events.SendIcmp(error) if error.data[0] == IcmpType.HOME_AGENT_ADDRESS_DISCOVERY_REPLY:
                     reply = events.IcmpReceived(error.data)
                     self.at(self.now + 0.01, partial(self.mobile_node, reply))
+                case ha_events.SendNeighbor(NeighborSolicitation() | NeighborAdvertisement() as heard):
+                    self.heard_at_home(heard)
                 case ha_events.MoveIke(_, care_of):
                     self.ike_moves.append(care_of)
         self._watch()
+
+    def said_at_home(self, said: NeighborMessage) -> None:
+        """The mobile node says something on its home link, which there may be none of."""
+
+    def heard_at_home(self, heard: NeighborMessage) -> None:
+        """The home agent does."""
 
     def other_hears(self, address: IPv6Address, event: ha_events.Event) -> None:
         self.other[address], todo = ha.step(self.other[address], event, self.now)

@@ -12,6 +12,7 @@ from mip6.kernel import (
     Address,
     Encapsulate,
     Kernel,
+    Neighbor,
     Operation,
     Put,
     Remove,
@@ -64,6 +65,13 @@ def test_additions_come_before_deletions_and_in_an_order_that_keeps_traffic_flow
     kernel = Kernel(frozenset((ADDRESS,)), (EARLY,), frozenset((route,)))
     assert difference(Kernel(), kernel) == [Put(ADDRESS), Put(route), Put(EARLY)]
     assert difference(kernel, Kernel()) == [Remove(EARLY), Remove(route), Remove(ADDRESS)]
+
+
+def test_a_neighbour_that_has_moved_is_replaced_in_place() -> None:
+    old, new = (Neighbor(2, ADDRESS.address, bytes((2, 0, 0, 0, 0, number))) for number in (1, 2))
+    there = Kernel(neighbors=frozenset((old,)))
+    assert difference(there, Kernel(neighbors=frozenset((new,)))) == [Put(new)]
+    assert difference(there, Kernel()) == [Remove(old)]
 
 
 def test_a_route_with_the_same_key_is_replaced_in_place() -> None:

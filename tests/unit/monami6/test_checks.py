@@ -512,6 +512,7 @@ def test_what_only_the_agent_knows_is_unknown_without_it(tmp_path: Path) -> None
     ("state", "expected"),
     [
         ("registered", Result.OK),
+        ("at home", Result.OK),
         ("partly registered", Result.WARNING),
         ("no link", Result.PROBLEM),
         ("refused", Result.PROBLEM),

@@ -5,7 +5,7 @@ import pytest
 from click.testing import Result
 
 from monami6.exits import FAILED, REFUSED, TIMED_OUT
-from tests.unit.monami6.fake import FakeDaemon, link, refusal, result, status
+from tests.unit.monami6.fake import FakeDaemon, link, refusal, registered, result, status
 
 Run = Callable[..., Result]
 
@@ -16,6 +16,13 @@ def test_it_says_what_is_registered(run: Run, socket_path: Path) -> None:
         done = run("refresh")
     assert daemon.requests[0]["arguments"] == {}
     assert (done.exit_code, done.output) == (0, "registered anew: office, lte\n")
+
+
+def test_at_home_there_is_nothing_to_register(run: Run, socket_path: Path) -> None:
+    at_home = registered(state="at home", since=None, until=None)
+    with FakeDaemon(socket_path, {"refresh": result(status(registration=at_home))}):
+        done = run("refresh")
+    assert (done.exit_code, done.output) == (0, "at home: there is nothing to register\n")
 
 
 def test_nothing_is_registered(run: Run, socket_path: Path) -> None:

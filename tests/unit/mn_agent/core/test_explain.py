@@ -7,7 +7,9 @@ import pytest
 from mip6.wire.traffic_selectors import Span
 from mn_agent.core.explain import Packet, explain
 from mn_agent.core.policy_file import FlowRule, Policy, Ranking
+from mn_agent.core.settings import HOME_LINK
 from mn_agent.core.status import Explanation, LinkReason
+from tests.story.test_home import at_home
 from tests.story.world import World, three_links
 
 POLICY = Policy(
@@ -91,3 +93,9 @@ def test_where_a_packet_would_go(packet: Packet, what: str) -> None:
     assert found.what == what
     assert found.links
     assert found.why
+
+
+def test_at_home_the_others_are_not_used() -> None:
+    shown = asked(world=at_home(HOME_LINK))
+    only = "this machine is at home, and only its home link is used"
+    assert {one.link: one.why_not for one in shown.links} == {"eth0": only, "wlan0": only, "eth9": None}

@@ -12,10 +12,11 @@ from mip6.wire.traffic_selectors import Span
 from mn_agent.core.events import Subject
 from mn_agent.core.policy_file import FlowRule, Policy, Ranking
 from mn_agent.core.report import status
-from mn_agent.core.settings import ProbingSettings
+from mn_agent.core.settings import ALL_LINKS, HOME_LINK, ProbingSettings
 from mn_agent.core.status import Status, Traffic
 from mn_lab.correspondent import Fault
 from tests.story.direct_world import CN, DirectWorld
+from tests.story.test_home import arrive, away
 from tests.story.test_refusals import always, answer
 from tests.story.world import (
     AGENT,
@@ -245,3 +246,34 @@ def test_the_way_to_correspondents() -> None:
         world.carrier(name, on=False)
     (gone,) = report(world).correspondents
     assert gone.link is None
+
+
+def test_at_home_nothing_is_registered_and_that_is_no_trouble() -> None:
+    world = away(HOME_LINK)
+    world.links["home"].blackhole = True
+    arrive(world)
+    shown = report(world)
+    assert (shown.registration.state, shown.links[2].state) == ("coming home", "coming home")
+    world.links["home"].blackhole = False
+    world.run(5)
+    shown = report(world)
+    assert (shown.registration.state, shown.registration.until, shown.default.link) == ("at home", None, "eth9")
+    only = "this machine is at home, and only its home link is used"
+    assert [(link.name, link.state, link.problem) for link in shown.links] == [
+        ("eth0", "unusable", only),
+        ("wlan0", "unusable", only),
+        ("eth9", "at home", None),
+    ]
+
+
+def test_a_home_binding_is_one_among_others() -> None:
+    world = away(ALL_LINKS)
+    arrive(world)
+    world.run(5)
+    shown = report(world)
+    assert shown.registration.state == "registered"
+    assert (shown.links[2].state, shown.links[2].care_of_address, shown.links[2].problem) == (
+        "registered",
+        str(HOME),
+        None,
+    )
