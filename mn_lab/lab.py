@@ -119,15 +119,19 @@ class Lab:
 
     def start(self) -> None:
         """Start everything that runs; does not wait for it."""
-        for link in self.layout.links:
-            self._start_router(link.name)
-        if self.layout.router:
-            self._start_radvd(MOBILE_NODE, INSIDE, MOBILE_NETWORK, INSIDE_MTU)
+        self.start_routers()
         if self._security.has_ike:
             for node in (MOBILE_NODE, HOME_AGENT):
                 self.start_charon(node)
         self.start_home_agent()
         self.start_agent()
+
+    def start_routers(self) -> None:
+        """Start what tells the mobile node of prefixes and routers; does not wait for it."""
+        for link in self.layout.links:
+            self._start_router(link.name)
+        if self.layout.router:
+            self._start_radvd(MOBILE_NODE, INSIDE, MOBILE_NETWORK, INSIDE_MTU)
 
     def _claim(self) -> None:
         taken = network.existing(self.layout.namespaces.values())

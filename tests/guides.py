@@ -15,6 +15,7 @@ FORWARDING = "tests/kernel/test_guides.py::test_forwarding_is_turned_on"
 _SELF = "tests/kernel/test_guides.py::test_every_command_is_run_by_a_test"
 _OPENWRT = "tests/packaging/test_openwrt.py::test_an_init_script_starts_reloads_and_renews"
 _SERVICE = "tests/kernel/test_service.py::"
+_SYSTEMD = "tests/vm/test_debian.py::"
 _UNIT = "tests/packaging/test_systemd.py::test_the_unit_waits_for_the_file_that_the_program_reads"
 ELSEWHERE: Mapping[str, str] = {
     r"\./dev demo": "tests/kernel/test_demo.py::test_every_step_is_there_in_both_directions",
@@ -42,11 +43,10 @@ ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys((r"echo '.*' \| tee /etc/sysctl\.d/.*", r"sysctl -w .*", r"sysctl --system"), FORWARDING),
     r"monami6d --config .*": f"{_SERVICE}test_a_restart_loses_no_packet",
     r"monami6-ha --config .*": f"{_SERVICE}test_a_restart_loses_no_packet",
-    r"systemctl restart .*": f"{_SERVICE}test_a_restart_loses_no_packet",
-    r"systemctl stop .*": f"{_SERVICE}test_a_stop_leaves_nothing",
+    r"systemctl restart .*": f"{_SYSTEMD}test_restarts_lose_nothing",
+    r"systemctl stop .*": f"{_SYSTEMD}test_they_are_removed_without_a_trace",
     r"systemctl start .*": _UNIT,
-    r"systemctl reload monami6d": f"{_SERVICE}test_another_configuration_of_the_agent_is_taken",
-    r"systemctl reload monami6-ha": f"{_SERVICE}test_another_configuration_of_the_home_agent_is_taken",
+    r"systemctl reload .*": f"{_SYSTEMD}test_other_configurations_are_told_and_lose_nothing",
     **{rf"/etc/init\.d/monami6d {word}": _OPENWRT for word in ("enable", "start", "reload")},
     r"journalctl .*": "tests/unit/mip6/test_journal.py::test_an_event_has_fields_of_its_own",
     **{rf"busctl {word} .*": ON_THE_BUS for word in ("introspect", "get-property", "call")},

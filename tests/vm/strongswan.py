@@ -1,7 +1,5 @@
 """strongSwan in network namespaces: each charon has a mount namespace too, where the usual paths are its own."""
 
-import os
-import select
 import socket
 import subprocess
 import time
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mn_lab.network import in_namespace
+from tests.vm.notices import started
 
 _START_S = 60.0
 
@@ -60,31 +59,11 @@ def running_charon(namespace: str, directory: Path, swanctl_conf: str) -> Iterat
     directory.mkdir()
     (directory / "strongswan.conf").write_text(_STRONGSWAN_CONF)
     (directory / "swanctl.conf").write_text(swanctl_conf)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
-        notices.bind(str(directory / "notices"))
-        command = in_namespace(namespace, "sh", "-c", _RUN, str(directory))
-        environment = {**os.environ, "NOTIFY_SOCKET": str(directory / "notices")}
-        with subprocess.Popen(command, env=environment) as process:
-            try:
-                _wait_until_ready(notices, process.pid)
-                charon = Charon(process.pid)
-                _wait_until_it_listens(charon.vici)
-                charon.swanctl("--load-all")
-                yield charon
-            finally:
-                process.terminate()
-
-
-def _wait_until_ready(notices: socket.socket, pid: int) -> None:
-    """Until it says so as it would to systemd."""
-    notice, end = notices.fileno(), os.pidfd_open(pid)
-    try:
-        while notice in select.select([notice, end], [], [], _START_S)[0]:
-            if b"READY=1" in notices.recv(1 << 10):
-                return
-        raise AssertionError("charon does not start")
-    finally:
-        os.close(end)
+    with started(in_namespace(namespace, "sh", "-c", _RUN, str(directory)), directory) as program:
+        charon = Charon(program.pid)
+        _wait_until_it_listens(charon.vici)
+        charon.swanctl("--load-all")
+        yield charon
 
 
 def _wait_until_it_listens(path: Path) -> None:
