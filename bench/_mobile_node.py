@@ -18,7 +18,7 @@ from mip6.linux.reconciler import Reconciler
 from mn_agent.core import agent
 from mn_agent.core.events import InterfacesChanged
 from mn_agent.core.kernel import TABLE_NAME, wanted_kernel
-from mn_agent.core.state import Saved
+from mn_agent.core.saved import Saved
 from mn_agent.system.watcher import Watcher
 
 

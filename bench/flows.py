@@ -37,7 +37,7 @@ from home_agent.core.saved import SavedEntry
 from mip6 import statefile
 from mn_agent.core.flows import chain_name
 from mn_agent.core.kernel import TABLE_NAME, counter_name
-from mn_agent.core.state import Saved
+from mn_agent.core.saved import Saved
 from mn_lab.commands import LabError, require
 from mn_lab.configuration import write
 from mn_lab.lab import Lab

@@ -78,8 +78,9 @@ from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.kernel import SEEN, TABLE_NAME, counter_name, wanted_kernel
 from mn_agent.core.probing import Probe
 from mn_agent.core.router import HOSTS
+from mn_agent.core.saved import Saved, save
 from mn_agent.core.settings import Security, Settings
-from mn_agent.core.state import ROUTE_OPTIMIZATION, Saved, State
+from mn_agent.core.state import ROUTE_OPTIMIZATION, State
 from mn_agent.system import policies
 from mn_agent.system.watcher import Watcher
 
@@ -144,7 +145,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         return agent.deadline(self.state, now)
 
     def to_save(self) -> Saved:
-        return agent.saved(self.state)
+        return save(self.state)
 
     def tick(self) -> Event:
         return Tick()

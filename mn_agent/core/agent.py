@@ -1,7 +1,7 @@
 """The agent: events and the time go in, commands come out.
 
 `step` is the only way in. What should be in the kernel (kernel.py), what people see (report.py), what survives a
-restart (`saved`) and when to wake up (`deadline`) are computed from the state.
+restart (saved.py) and when to wake up (`deadline`) are computed from the state.
 """
 
 from dataclasses import replace
@@ -11,61 +11,40 @@ from types import MappingProxyType
 from typing import assert_never
 
 from mip6 import path_mtu, tunnels
-from mip6.ike_sas import IkeSa
 from mip6.ipsec import Side
-from mip6.reception import Discard, IcmpError, receive
-from mip6.relay import read_too_big
 from mip6.tunnels import Negotiated
-from mip6.wire.errors import DecodeError
-from mip6.wire.extension import Packet
-from mip6.wire.messages import (
-    BindingAcknowledgement,
-    BindingRefreshRequest,
-    BindingRevocationIndication,
-    HomeAgentSwitch,
-    Message,
-)
-from mip6.wire.neighbor import NeighborAdvertisement, NeighborMessage
-from mip6.wire.options import BindingIdentifier
-from mip6.wire.registry import Status
-from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
 from mn_agent.core import (
     bindings,
-    correspondent_answers,
     correspondents,
     discovery,
     flow_bindings,
     home_agents,
-    homecoming,
+    home_link,
     ike,
+    incoming,
+    keying,
     mobile_network,
     movement,
     policy,
     prefix_discovery,
     probing,
     registration,
-    revocation,
     routability,
     routers,
 )
-from mn_agent.core.answers import Problem, acknowledge
-from mn_agent.core.bindings import Binding, Endpoint, Entry, Registration, Return, Wanted, carrying
+from mn_agent.core.bindings import Registration, Wanted, carrying
 from mn_agent.core.changes import changes
 from mn_agent.core.commands import (
     Command,
     CountTraffic,
     EstablishIke,
-    EstablishTunnel,
-    KnowNeighbour,
-    MoveIke,
     Send,
     SendIcmp,
-    SendNeighbor,
     SendProbe,
     SendSolicitation,
     Tell,
 )
-from mn_agent.core.correspondents import Correspondent, Correspondents
+from mn_agent.core.correspondents import Correspondents
 from mn_agent.core.discovery import Discovery
 from mn_agent.core.events import (
     AdvertisementReceived,
@@ -91,20 +70,17 @@ from mn_agent.core.events import (
     Tick,
     TrafficCounted,
 )
-from mn_agent.core.flow_bindings import FlowBinding, FlowEntry
+from mn_agent.core.flow_bindings import FlowBinding
 from mn_agent.core.flows import Flows
-from mn_agent.core.links import Link, called, find_links
+from mn_agent.core.links import called, find_links
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy import Pins
 from mn_agent.core.preference import priorities
 from mn_agent.core.prefix_discovery import PrefixDiscovery
+from mn_agent.core.saved import Saved, restore
 from mn_agent.core.settings import Security, Settings
-from mn_agent.core.state import Going, Saved, SavedBinding, SavedCorrespondent, SavedFlow, State
+from mn_agent.core.state import State
 
-UNHEARD = 5
-"""Updates of each kind without an answer, before the IKE SA is made anew: half a minute. Protected payload stops for
-that moment, and the home agent may only have been started anew.
-"""
 SLOTS = 7
 """Links whose flows can be told apart: bits in the mark of a packet, of which one more is for the default traffic."""
 _OFTEN = DevicesChanged | EchoReceived | RouterHeard | TrafficCounted | Tick
@@ -126,8 +102,6 @@ def start(
 
     `sequence`: random, for the case that none was saved. `clock_offset_s`: time of day less the time given to `step`.
     `key_mobility`: our IKE SA can move to another care-of address. `seed`: 32 octets at random, which stay secret.
-    Bindings saved since the last boot count as registered: the first update restates all of them, and if that still
-    holds, nothing changes.
     """
     fresh = Registration(
         sequence=sequence,
@@ -135,122 +109,9 @@ def start(
         key_mobility=key_mobility,
         network=mobile_network.configured(settings.router),
     )
-    nobody = Correspondents(seed)
-    if saved is None:
-        return State(settings, fresh, flows, Discovery(sequence), PrefixDiscovery(sequence), correspondents=nobody)
-    settings = replace(settings, home=home_agents.with_agent(settings.home, saved.home_agent))
-    known = State(
-        settings,
-        fresh,
-        flows,
-        Discovery(sequence),
-        PrefixDiscovery(sequence),
-        bids=saved.bids,
-        pins=saved.pins,
-        chosen=saved.policy,
-        correspondents=nobody,
-    )
-    if not same_boot or saved.home_agent != settings.home.agent:
-        return replace(known, registration=replace(fresh, sequence=saved.sequence))
-    restored = replace(
-        fresh,
-        entries={one.bid: _restored(one) for one in saved.bindings},
-        sequence=saved.sequence,
-        clock_offset_s=saved.clock_offset_s,
-        multiple=saved.multiple,
-        bulk=saved.bulk,
-        flows={one.fid: _restored_flow(one) for one in saved.flows},
-        flow_bindings=saved.flow_bindings,
-        # Where only single updates are allowed, replacing everything would drop the others for a moment
-        overwrite=saved.bulk,
-    )
-    everybody = replace(nobody, known={one.address: _restored_correspondent(one) for one in saved.correspondents})
-    home = homecoming.AWAY if saved.home is None else homecoming.Homecoming(homecoming.Phase.HOME, saved.home)
-    return replace(known, registration=restored, correspondents=everybody, homecoming=home)
-
-
-def _restored_binding(one: SavedBinding) -> Binding:
-    return Binding(one.care_of, one.priority, one.registered_at, one.refresh_at, one.expires_at, one.status)
-
-
-def _restored_correspondent(one: SavedCorrespondent) -> Correspondent:
-    """Its tokens were not saved: it is asked for others at once."""
-    entries = {
-        held.bid: correspondents.Entry(
-            held.bid,
-            Wanted(held.care_of, held.priority),
-            binding=_restored_binding(held),
-            claimed_until_at=held.expires_at,
-        )
-        for held in one.bindings
-    }
-    return Correspondent(one.address, one.sequence, entries, multiple=one.multiple)
-
-
-def _restored(one: SavedBinding) -> Entry:
-    binding = _restored_binding(one)
-    wanted = Wanted(one.care_of, one.priority)
-    state = bindings.EntryState.REGISTERED
-    return Entry(
-        one.bid,
-        state,
-        one.registered_at,
-        wanted,
-        binding,
-        claimed_until_at=one.expires_at,
-    )
-
-
-def _restored_flow(one: SavedFlow) -> FlowEntry:
-    selector = decode_selector(bytes.fromhex(one.selector))
-    assert isinstance(selector, Ipv6Selector)
-    return FlowEntry(one.fid, held=FlowBinding(one.priority, selector, one.bids), claimed=True)
-
-
-def saved(state: State) -> Saved:
-    """What a restarted agent needs."""
-    return Saved(
-        sequence=state.registration.sequence,
-        clock_offset_s=state.registration.clock_offset_s,
-        multiple=state.registration.multiple,
-        bulk=state.registration.bulk,
-        flow_bindings=state.registration.flow_bindings,
-        policy=state.chosen,
-        pins=state.pins,
-        bids=state.bids,
-        bindings=tuple(
-            _saved_binding(entry.bid, entry.binding) for entry in state.registration.entries.values() if entry.binding
-        ),
-        flows=tuple(
-            SavedFlow(fid, entry.held.priority, encode_selector(entry.held.selector)[0].hex(), entry.held.bids)
-            for fid, entry in state.registration.flows.items()
-            if entry.held
-        ),
-        home_agent=state.settings.home.agent,
-        correspondents=tuple(
-            SavedCorrespondent(
-                one.address,
-                one.sequence,
-                one.multiple,
-                tuple(_saved_binding(bid, entry.binding) for bid, entry in one.entries.items() if entry.binding),
-            )
-            for one in state.correspondents.known.values()
-            if one.is_claimed
-        ),
-        home=state.homecoming.bid if state.homecoming.phase is homecoming.Phase.HOME else None,
-    )
-
-
-def _saved_binding(bid: int, binding: Binding) -> SavedBinding:
-    return SavedBinding(
-        bid=bid,
-        care_of=binding.care_of,
-        priority=binding.priority,
-        registered_at=binding.registered_at,
-        refresh_at=binding.refresh_at,
-        expires_at=binding.expires_at,
-        status=binding.status,
-    )
+    asks = Discovery(sequence), PrefixDiscovery(sequence)
+    known = State(settings, fresh, flows, *asks, correspondents=Correspondents(seed))
+    return known if saved is None else restore(known, saved, same_boot=same_boot)
 
 
 def adopt(state: State, present: Negotiated) -> State:
@@ -262,7 +123,7 @@ def adopt(state: State, present: Negotiated) -> State:
 
 
 def aspects(state: State) -> tuple[object, ...]:
-    """What the wanted kernel and `saved` are made from: while these are the same objects, so are those."""
+    """What the wanted kernel and what is saved are made from: while these are the same objects, so are those."""
     kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels, state.path_mtus
     inwards = state.interfaces if state.settings.router.prefixes else None
     around = inwards, state.homecoming, state.home_link
@@ -282,16 +143,14 @@ def deadline(state: State, now: float) -> float:
         state.prefixes.valid_until_at,
         path_mtu.due_at(state.path_mtus),
         movement.overdue_at(state),
-        homecoming.deadline(state.homecoming, told=_has_told_to_return(state)),
+        home_link.deadline(state),
     )
 
 
 def _sends_at(state: State, now: float) -> float:
     """When there is a Binding Update to send, or something to do about IKE."""
     updates_at = registration.deadline(state.registration, state.settings, now) if state.can_protect else inf
-    tunnels_at = [ike.tunnel_due_at(state.ike, number) for number in _missing_tunnels(state)]
-    optimized_at = routability.deadline(state.correspondents)
-    return min(updates_at, optimized_at, _ike_due_at(state), tunnels.due_at(state.ike.tunnels), *tunnels_at)
+    return min(updates_at, routability.deadline(state.correspondents), keying.due_at(state))
 
 
 def is_finished(state: State) -> bool:
@@ -311,13 +170,13 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case DevicesChanged(devices):
             state = _look(replace(state, devices=devices), now)
         case PacketReceived(packet):
-            state, commands = _receive(state, packet, now)
+            state, commands = incoming.receive(state, packet, now)
         case AdvertisementReceived(packet):
-            state, commands = _hear_advertisement(state, packet, now)
+            state, commands = incoming.hear_advertisement(state, packet, now)
         case IcmpReceived(data):
-            state, commands = _icmp(state, data, now)
+            state, commands = incoming.hear_icmp(state, data, now)
         case NeighborHeard(heard):
-            state, commands = _hear_neighbor(state, heard)
+            state, commands = home_link.hear_neighbor(state, heard)
         case EchoReceived(sequence):
             state = replace(state, probing=probing.answered(state.probing, sequence, now))
         case TrafficCounted(arrived, left):
@@ -330,7 +189,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         case CorrespondentsSeen(addresses):
             state = replace(state, seen=addresses)
         case IkeLooked(sas, negotiated):
-            state = _ike_looked(state, sas, negotiated, now)
+            state = keying.looked(state, sas, negotiated, now)
         case IkeTried(care_of):
             state = replace(state, ike=ike.ended(state.ike, care_of, now))
         case Refused(what, why):
@@ -356,7 +215,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         commands += told
     state = replace(state, correspondents=correspondents.expire(state.correspondents, now))
     state, looks = _probe(state, now)
-    state, said = _come_home(state, now)
+    state, said = home_link.come_home(state, now)
     commands += said
     state = _decide(replace(state, registration=bindings.expire(state.registration, now)), now)
     state, questions = movement.ask(before, state, now)
@@ -366,7 +225,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     if state.home_agents_tried and carrying(state.registration):
         state = replace(state, home_agents_tried=0)
     state = _want(state, now)
-    state, establishing = _establish(state, now)
+    state, establishing = keying.establish(state, now)
     state, direct = _optimize(state, now)
     state, packets = _send(state, now)
     state, discovering = _discover(state, now)
@@ -375,7 +234,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
         # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
         state = _decide(state, now)
     notices = [Tell(notice) for notice in changes(before, state)]
-    moving = _ike(before, state)
+    moving = keying.follow(before, state)
     for command in moving:
         if isinstance(command, EstablishIke):
             state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
@@ -492,60 +351,6 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
     return changed, [Tell(Notice(NoticeKind.HOME_AGENT, text))]
 
 
-def _has_told_to_return(state: State) -> bool:
-    return Return() in state.registration.attempts
-
-
-def _come_home(state: State, now: float) -> tuple[State, list[Command]]:
-    """Be at home for good, where that is so (RFC 6275 section 11.5.5)."""
-    link, known, registered = state.home_for_good, state.homecoming, state.registration
-    if link is None:
-        still_there = any(one.bid == known.bid and one.at_home and one.carries for one in state.links.values())
-        if known is homecoming.AWAY or (known.phase is homecoming.Phase.DUPLICATE and still_there):
-            return state, []
-        left = replace(registered, returning=False)
-        return replace(state, homecoming=homecoming.AWAY, registration=left), []
-    if known.bid != link.bid:
-        claimed = any(entry.claimed_until_at for entry in registered.entries.values())
-        new = homecoming.arrive(link.bid, now, claimed=claimed)
-    else:
-        told = _has_told_to_return(state)
-        new = homecoming.proceed(known, now, told=told, ended=not registered.returning)
-    commands: list[Command] = []
-    address = state.settings.home.address
-    if new.phase is not known.phase and (new.phase is homecoming.Phase.ASKING or _is_defended_on(state, link)):
-        commands.append(SendNeighbor(link.index, homecoming.question(address)))
-    if new.announce_at <= now:
-        new = homecoming.announced(new, now)
-        commands.append(SendNeighbor(link.index, homecoming.announcement(link, address)))
-    if new.phase is homecoming.Phase.RETURNING and known.phase is not new.phase:
-        registered = bindings.come_home(registered)
-    return replace(state, homecoming=new, registration=registered), commands
-
-
-def _is_defended_on(state: State, link: Link) -> bool:
-    """Whether the home agent is on this link, and stands in for us there: who asks for the home address learns its
-    hardware address, and gives away nothing of his own (RFC 6275 section 11.5.5).
-    """
-    bound = any(entry.binding for entry in state.registration.entries.values())
-    return bound and link.reaches(state.settings.home.agent)
-
-
-def _hear_neighbor(state: State, heard: NeighborMessage) -> tuple[State, list[Command]]:
-    """Somebody has the home address: the home agent, as long as it may hold bindings, or somebody who should not."""
-    link, home = state.home_for_good, state.settings.home
-    if link is None or heard.target != home.address:
-        return state, []
-    if homecoming.is_contradiction(state.homecoming, heard, link):
-        contradicted = homecoming.contradicted(state.homecoming)
-        returning = contradicted.phase is homecoming.Phase.RETURNING
-        registered = bindings.come_home(state.registration) if returning else state.registration
-        return replace(state, homecoming=contradicted, registration=registered), []
-    if isinstance(heard, NeighborAdvertisement) and state.registration.returning and link.reaches(home.agent):
-        return state, [KnowNeighbour(link.index, home.agent, heard.hardware_address)]
-    return state, []
-
-
 def _decide(state: State, now: float) -> State:
     """Which link carries what."""
     chosen = policy.decide(
@@ -638,81 +443,6 @@ def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
         commands.append(Send(packet))
 
 
-def _ike_looked(state: State, sas: tuple[IkeSa, ...] | None, negotiated: Negotiated, now: float) -> State:
-    seen = ike.looked(state.ike, state.settings.association, sas, negotiated, now)
-    registered = state.registration
-    if seen.is_ready and seen.care_of is not None:
-        there = registered.endpoint.care_of if registered.endpoint is not None else None
-        if not state.ike.is_ready:
-            # What was sent before could not be protected, or not be understood
-            registered = replace(registered, attempts={})
-        if there != seen.care_of:
-            registered = replace(registered, endpoint=Endpoint(seen.care_of, None))
-    return replace(state, ike=seen, registration=registered)
-
-
-def _ike_candidates(state: State) -> list[IPv6Address]:
-    """Care-of addresses that IKEv2 may run from: the policy's choice first, which there is once links are registered;
-    until then all that may work.
-    """
-    chosen = state.decision.ike.bids[0] if state.decision.ike is not None else None
-    views = [view for view in state.views() if state.links[view.bid].carries and not state.is_dead(view.bid)]
-    order = state.settings.links.prefer
-    views.sort(key=lambda view: (view.bid != chosen, not view.lasting, policy.rank(state.flows.policy, order, view)))
-    found = [state.links[view.bid].care_of for view in views]
-    return [care_of for care_of in found if care_of is not None]
-
-
-def _ike_due_at(state: State) -> float:
-    if state.settings.security is not Security.IKEV2 or state.registration.leaving:
-        return inf
-    candidates = _ike_candidates(state)
-    if not candidates:
-        return inf
-    return ike.unheard_at(state.ike) if _is_unheard(state) else ike.due_at(state.ike, candidates)
-
-
-def _is_unheard(state: State) -> bool:
-    """Whether nothing that we send is answered, though it is protected: the home agent may have lost its IKE SA."""
-    attempts = state.registration.attempts.values()
-    return state.ike.charon and state.ike.is_ready and bool(attempts) and all(one.count >= UNHEARD for one in attempts)
-
-
-def _establish(state: State, now: float) -> tuple[State, list[Command]]:
-    if now < _ike_due_at(state):
-        return _establish_tunnels(state, now)
-    if _is_unheard(state):
-        state = replace(state, ike=ike.unheard(state.ike))
-    care_of = ike.next_care_of(state.ike, _ike_candidates(state))
-    return replace(state, ike=ike.asked(state.ike, care_of, now)), [EstablishIke(care_of)]
-
-
-def _missing_tunnels(state: State) -> list[int]:
-    if state.settings.security is not Security.IKEV2 or state.registration.leaving:
-        return []
-    default = state.decision.default
-    first = default.bids[0] if default is not None else None
-    bids = [link.bid for link in state.links.values() if link.care_of is not None]
-    return ike.missing(state.ike, sorted(bids, key=lambda bid: bid != first), payload=state.settings.protects_payload)
-
-
-def _establish_tunnels(state: State, now: float) -> tuple[State, list[Command]]:
-    commands: list[Command] = []
-    for number in _missing_tunnels(state):
-        if ike.tunnel_due_at(state.ike, number) <= now:
-            state = replace(state, ike=ike.asked_tunnel(state.ike, number, now))
-            commands.append(EstablishTunnel(number))
-    return state, commands
-
-
-def _ike(before: State, after: State) -> list[Command]:
-    """What becomes of the IKE SA when the home agent has answered."""
-    endpoint = after.registration.endpoint
-    if endpoint is None or endpoint is before.registration.endpoint or endpoint.moved is None:
-        return []
-    return [MoveIke(endpoint.care_of) if endpoint.moved else EstablishIke(endpoint.care_of)]
-
-
 def _discovers_at(state: State) -> float:
     """When to ask which home agents there are."""
     can_ask = state.settings.home.discover and bool(state.targets()) and not state.registration.leaving
@@ -749,160 +479,3 @@ def _solicit(state: State, now: float) -> tuple[State, list[Command]]:
     source = care_of[state.prefixes.tries % len(care_of)]
     asked, packet = prefix_discovery.ask(state.prefixes, state.settings.home, source, now)
     return replace(state, prefixes=asked), [SendSolicitation(packet)]
-
-
-def _hear_advertisement(state: State, packet: Packet, now: float) -> tuple[State, list[Command]]:
-    """Of the home agent that holds our bindings (RFC 6275 section 11.4.3). Nothing is bound for longer than the home
-    address is good.
-    """
-    home = state.settings.home
-    is_ours = (packet.source, packet.home_address) == (home.agent, home.address) and packet.protected
-    if not is_ours or not carrying(state.registration):
-        return _ignore(state, "prefix advertisement not from the home agent that serves us", None, now)
-    heard = prefix_discovery.hear(state.prefixes, home, packet, now)
-    if isinstance(heard, str):
-        return _ignore(state, heard, None, now)
-    until_at = heard.valid_until_at
-    return replace(
-        state,
-        prefixes=heard,
-        registration=bindings.shorten(state.registration, until_at, now),
-        correspondents=correspondents.shorten(state.correspondents, until_at, now),
-    ), []
-
-
-def _icmp(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
-    refused = correspondent_answers.hear_of_problem(state.correspondents, data, now)
-    if refused is not None:
-        return replace(state, correspondents=correspondents.change(state.correspondents, refused)), []
-    mobile_router = state.registration.network.is_router
-    found = discovery.answered(state.discovery, state.settings.home, data, now, mobile_router=mobile_router)
-    if found is None:
-        return _relay(state, data, now)
-    known, home = found
-    return replace(state, discovery=known, settings=replace(state.settings, home=home)), []
-
-
-def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:
-    """A packet of our own was too big inside the tunnel: its sender is this machine, or behind it, and hears of it from
-    us. If IPsec protects it nobody can tell whose it was, and it is the tunnel that gets smaller.
-    """
-    protected = path_mtu.read_too_big(data)
-    if protected is not None:
-        return _note(state, protected, now), []
-    too_big = read_too_big(data)
-    home = state.settings.home
-    if too_big is None or too_big.outer_destination != home.agent or not _is_ours(state, too_big.inner_source):
-        return state, []
-    return _send_limited(state, too_big.relay(home.address), now)
-
-
-def _is_ours(state: State, address: IPv6Address) -> bool:
-    """Whether packets from it go through our tunnels."""
-    return address == state.settings.home.address or any(address in one for one in state.settings.router.prefixes)
-
-
-def _note(state: State, too_big: path_mtu.TooBig, now: float) -> State:
-    addresses = {address for link in state.links.values() for address in link.addresses}
-    spis = {tunnel.sending.spi for tunnel in state.ike.tunnels.values()}
-    if too_big.destination != state.settings.home.agent or too_big.source not in addresses or too_big.spi not in spis:
-        return state
-    return replace(state, path_mtus=path_mtu.learn(state.path_mtus, too_big.source, too_big.mtu, now))
-
-
-def _receive(state: State, packet: Packet | DecodeError, now: float) -> tuple[State, list[Command]]:
-    if isinstance(packet, DecodeError):
-        return _ignore(state, packet.reason.value, None, now)
-    message = receive(packet, from_mobile_node=False)
-    if isinstance(message, Discard):
-        return _ignore(state, message.reason, message.reply, now)
-    if packet.source in state.correspondents.known:
-        return _hear_correspondent(state, packet, message, now)
-    from_home_agent = packet.source == state.settings.home.agent
-    for_us = packet.home_address in (None, state.settings.home.address)
-    if not (from_home_agent and for_us):
-        return _ignore(state, "not from our home agent, or not for our home address", None, now)
-    if state.settings.security.is_ipsec and not packet.protected:
-        return _ignore(state, "not protected by IPsec", None, now)
-    match message:
-        case BindingAcknowledgement():
-            registered, result = acknowledge(state.registration, state.settings, packet, message, now)
-            state = replace(state, registration=registered)
-            if isinstance(result, Problem):
-                return _ignore(state, result.value, None, now)
-            state = _leave_for_network(replace(state, ike=replace(state.ike, unheard=0)), message, now)
-            if message.status == Status.ACCEPTED_PREFIX_DISCOVERY_NECESSARY:
-                state = replace(state, prefixes=prefix_discovery.wish(state.prefixes, now, hinted=True))
-            return replace(state, probing=probing.heard(state.probing, packet.destination, now)), []
-        case BindingRefreshRequest(options):
-            bids = {option.bid for option in options if isinstance(option, BindingIdentifier)}
-            # The home agent may have lost its IKE SA: the answer to an update with the K bit tells
-            registered = replace(bindings.refresh(state.registration, bids, now), endpoint=None)
-            return replace(state, registration=registered), []
-        case BindingRevocationIndication():
-            outcome = revocation.revoke(state.registration, state.revoked, state.settings, packet, message, now)
-            if isinstance(outcome, revocation.Problem):
-                return _ignore(state, outcome.value, None, now)
-            registered, revoked, answer = outcome
-            return replace(state, registration=registered, revoked=revoked), [Send(answer)]
-        case HomeAgentSwitch(listed):
-            return _go(state, packet, listed, now)
-    return _ignore(state, f"{type(message).__name__} is not expected", None, now)
-
-
-def _go(state: State, packet: Packet, listed: tuple[IPv6Address, ...], now: float) -> tuple[State, list[Command]]:
-    """Leave this home agent for another one: that we deregister is the answer to it (RFC 5142 section 6)."""
-    own, others = state.settings.home.agent, state.settings.home.alternatives
-    if packet.home_address is None or not packet.protected:
-        return _ignore(state, "home agent switch not protected by IPsec", None, now)
-    if not ({*listed, *others} - {own}):
-        return _ignore(state, "home agent switch to nowhere", None, now)
-    if state.registration.leaving:
-        return state, []
-    going = Going(tuple(one for one in listed if one != own), now + home_agents.GOING_S)
-    return replace(state, going=going, registration=bindings.leave(state.registration)), []
-
-
-def _leave_for_network(state: State, answer: BindingAcknowledgement, now: float) -> State:
-    """Leave a home agent that took us for a host though we are a router, for the next one; and one that still holds us
-    as the other of these, to be served anew (RFC 3963 sections 5.3 and 6.2).
-    """
-    registered, home = state.registration, state.settings.home
-    if registered.leaving or not state.settings.router.prefixes:
-        return state
-    going = None
-    if mobile_network.is_ignored(registered.network, answer):
-        refused = mobile_network.refuse(registered.network, home, Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED)
-        registered = replace(registered, network=refused)
-        going = Going((), now + home_agents.GOING_S, "serves no mobile routers")
-    elif answer.status == Status.REGISTRATION_TYPE_CHANGE_DISALLOWED and state.home_agents_tried == 0:
-        registered = replace(registered, refusal=None)
-        going = Going((home.agent,), now + home_agents.GOING_S, "holds us as something else")
-    return state if going is None else replace(state, going=going, registration=bindings.leave(registered))
-
-
-def _hear_correspondent(state: State, packet: Packet, message: Message, now: float) -> tuple[State, list[Command]]:
-    one = state.correspondents.known[packet.source]
-    heard = correspondent_answers.hear(one, state.settings.home.address, packet, message, now)
-    if isinstance(heard, correspondent_answers.Problem):
-        return _ignore(state, heard.value, None, now)
-    return replace(state, correspondents=correspondents.change(state.correspondents, heard)), []
-
-
-def _ignore(state: State, reason: str, reply: Packet | IcmpError | None, now: float) -> tuple[State, list[Command]]:
-    """Count a message that changes nothing; tell the first of its kind, answer within limits."""
-    commands: list[Command] = []
-    if reason not in state.ignored:
-        commands.append(Tell(Notice(NoticeKind.IGNORED, f"message ignored: {reason}")))
-    state = replace(state, ignored={**state.ignored, reason: state.ignored.get(reason, 0) + 1})
-    if reply is None:
-        return state, commands
-    state, replies = _send_limited(state, reply, now)
-    return state, commands + replies
-
-
-def _send_limited(state: State, reply: Packet | IcmpError, now: float) -> tuple[State, list[Command]]:
-    limit = state.error_limit.take(now)
-    if limit is None:
-        return state, []
-    return replace(state, error_limit=limit), [Send(reply) if isinstance(reply, Packet) else SendIcmp(reply)]

@@ -22,6 +22,7 @@ from mn_agent.core.commands import EstablishIke
 from mn_agent.core.discovery import AGAIN_S, GIVEN_UP_S
 from mn_agent.core.events import IcmpReceived, IkeLooked, IkeTried, PacketReceived
 from mn_agent.core.home_agents import GOING_S, LONGEST_S, SILENCE_S
+from mn_agent.core.saved import save
 from mn_agent.core.settings import ProbingSettings
 from tests.story import test_ipsec
 from tests.story.test_ikev2 import SETTINGS
@@ -188,7 +189,7 @@ def test_restarted_it_goes_on_with_the_one_in_use() -> None:
 
 def test_what_another_home_agent_acknowledged_means_nothing_after_a_change_of_the_configuration() -> None:
     world = start()
-    saved = agent.saved(world.mn)
+    saved = save(world.mn)
     settings = replace(world.settings, home=replace(world.settings.home, agent=AGENT + 9, alternatives=()))
     fresh = agent.start(settings, world.mn.flows, saved, same_boot=True, sequence=1, clock_offset_s=EPOCH_S)
     assert fresh.settings.home.agent == AGENT + 9

@@ -35,6 +35,7 @@ from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.policy_file import Policy, Ranking
 from mn_agent.core.probing import Probe
+from mn_agent.core.saved import save
 from mn_agent.core.settings import Authentication, Home, LinksSettings, ProbingSettings, RegistrationSettings, Settings
 
 HOME = IPv6Address("2001:db8:f00::100")
@@ -281,7 +282,7 @@ class World:
     def restart_agent(self, *, same_boot: bool = True, remembers: bool = True, sequence: int = 7) -> None:
         """kill -9 and start again, with what was saved or without."""
         self.restarts.append(self.now)
-        saved = mn.saved(self.mn) if remembers else None
+        saved = save(self.mn) if remembers else None
         self.mn = mn.start(
             self.settings,
             prepare("test", self.policy, {}),
@@ -477,7 +478,7 @@ class World:
         """Whatever the state, it has a kernel; and that changes only with what it is made from."""
         before, made = self._made
         aspects = mn.aspects(self.mn)
-        self._made = aspects, (wanted_kernel(self.mn), mn.saved(self.mn))
+        self._made = aspects, (wanted_kernel(self.mn), save(self.mn))
         assert any(map(is_not, aspects, before)) or self._made[1] == made
 
     def home_agent_hears(self, event: ha_events.Event) -> None:

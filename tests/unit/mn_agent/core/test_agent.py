@@ -35,6 +35,7 @@ from mn_agent.core.flows import prepare
 from mn_agent.core.links import called
 from mn_agent.core.notices import Notice, NoticeKind
 from mn_agent.core.policy_file import Policy
+from mn_agent.core.saved import save
 from mn_agent.core.status_text import status_text
 from tests.story.test_refusals import always
 from tests.story.world import AGENT, HOME, World, make_link, three_links
@@ -206,7 +207,7 @@ def test_another_policy_is_told() -> None:
     other = prepare("other", Policy(description="all the same"), {})
     assert Tell(Notice(NoticeKind.POLICY, "policy other: all the same")) in step(world, PolicyChosen(other))
     assert world.mn.chosen == "other"
-    assert agent.saved(world.mn).policy == "other"
+    assert save(world.mn).policy == "other"
     step(world, PolicyChosen(prepare("usual", world.policy, {}), by_people=False))
     assert world.mn.chosen == "other", "until people choose another"
 
