@@ -139,7 +139,7 @@ def tunnel_route_mtu(link_mtu: int) -> int:
     return max(link_mtu - TUNNEL_HEADER, _MIN_MTU) + _SEG6_HEADROOM
 
 
-@lru_cache(1 << 10)
+@lru_cache(1 << 14)
 def host(address: IPv6Address) -> IPv6Network:
     """The prefix of one address."""
     return IPv6Network((address, 128))

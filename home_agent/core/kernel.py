@@ -225,9 +225,9 @@ def _mark(slot: int) -> Mark:
 
 
 def _named_by_flows(entry: CacheEntry) -> list[Binding]:
-    """The bindings that active flows go to."""
-    bids = {bid for flow in entry.active_flows for bid in entry.bids_of(flow)}
-    return [entry.bindings[bid] for bid in sorted(bids)]
+    """The bindings that flows go to."""
+    bids = {bid for flow in entry.flows.values() for bid in flow.bids}
+    return [entry.bindings[bid] for bid in sorted(bids & entry.bindings.keys())]
 
 
 def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) -> Iterator[Route]:
@@ -254,6 +254,7 @@ def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) 
         yield route(COPY_TABLE, host(_copy_address(place, binding.slot)), binding)
 
 
+@lru_cache(1 << 14)
 def _copy_address(place: int, slot: int) -> IPv6Address:
     return COPIES[place << 8 | slot]
 
@@ -291,10 +292,9 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected, 
     static = _static(home_agent.address, homes, lengths, has_ipsec=has_ipsec)
     sets, chains, counters = dict(static.sets), dict(static.chains), set(static.counters)
     for place, entry in bound.items():
+        active = entry.active_flows
         flows = tuple(
-            Flow(f"n{place}_f{flow.fid}", flow.selector)
-            for flow in entry.active_flows
-            if isinstance(flow.selector, Ipv6Selector)
+            Flow(f"n{place}_f{flow.fid}", flow.selector) for flow in active if isinstance(flow.selector, Ipv6Selector)
         )
         if not flows:
             continue
@@ -304,10 +304,11 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected, 
         sets |= found.sets
         elements |= found.elements
         chains[f"n{place}"] = Chain(found.to_mobile_node)
-        for flow in entry.active_flows:
+        for flow in active:
             counters.update(counter_name(place, flow.fid, bid) for bid in entry.bindings)
-            names = [counter_name(place, flow.fid, bid) for bid in entry.bids_of(flow)]
-            chains[f"n{place}_f{flow.fid}"] = Chain((_bind(names, entry, entry.bids_of(flow)),))
+            bids = entry.bids_of(flow)
+            names = [counter_name(place, flow.fid, bid) for bid in bids]
+            chains[f"n{place}_f{flow.fid}"] = Chain((_bind(names, entry, bids),))
         for binding in _named_by_flows(entry):
             if binding.slot:
                 copies[binding.slot][entry.home_address] = _copy_address(place, binding.slot)

@@ -1,6 +1,7 @@
 """What a restarted home agent goes on from, as plain structures."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
 from home_agent.core.cache import Binding, Cache, CacheEntry
@@ -43,10 +44,7 @@ def save(cache: Cache) -> tuple[SavedEntry, ...]:
             entry.sequence,
             entry.timestamp,
             tuple(entry.bindings.values()),
-            tuple(
-                SavedFlow(flow.fid, flow.priority, encode_selector(flow.selector)[0].hex(), flow.bids)
-                for flow in entry.flows.values()
-            ),
+            tuple(map(_saved, entry.flows.values())),
             entry.remembered_until_at,
             entry.network.is_router,
             entry.network.prefixes,
@@ -54,6 +52,11 @@ def save(cache: Cache) -> tuple[SavedEntry, ...]:
         )
         for entry in cache.values()
     )
+
+
+@lru_cache(1 << 14)
+def _saved(flow: Flow) -> SavedFlow:
+    return SavedFlow(flow.fid, flow.priority, encode_selector(flow.selector)[0].hex(), flow.bids)
 
 
 def restore(saved: tuple[SavedEntry, ...]) -> Cache:
