@@ -26,9 +26,10 @@ DEVICE_NAME = "monami6-"
 """How the names of our network devices begin."""
 _DEVICES = 0x6D36_0000
 
-DELIVER, FORWARD = IPv6Address("100::6d36:1"), IPv6Address("100::6d36:2")
+DELIVER, FORWARD, AGAIN = (IPv6Address(f"100::6d36:{number}") for number in (1, 2, 3))
 """Where nftables sends the tunnelled packets that it found good, and where a route takes the outer header off: those
-with an inner packet for this machine, and those for others (the kernel's seg6local actions do one or the other).
+with an inner packet for this machine, those for others (the kernel's seg6local actions do one or the other), and those
+with an inner packet that goes to one of these addresses itself.
 Nobody else uses these: the prefix is for discarding (RFC 6666), and the addresses never leave the machine. A route for
 our own address would need the kernel's first rule, `lookup local`, moved away, and other programs rely on its place."""
 

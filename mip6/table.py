@@ -13,6 +13,9 @@ Elements = frozenset[Element] | Mapping[Element, Element]
 SPI = "@th,0,32"
 """Of an ESP packet, in nft syntax; in elements it is a number."""
 
+BEFORE_REASSEMBLY = -450
+"""A priority in prerouting: before the kernel puts fragments together, if something makes it do that."""
+
 
 class Counter(NamedTuple):
     """What a named counter has seen."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 
-from home_agent.core import network_rules
+from home_agent.core import guests, network_rules
 from home_agent.core.cache import PLAIN, Binding, CacheEntry
 from home_agent.core.home_binding import reachable
 from home_agent.core.settings import SLOTS, Node, Settings
@@ -38,10 +38,12 @@ from mip6.ipsec import (
     tunnel_address,
 )
 from mip6.kernel import (
+    AGAIN,
     DELIVER,
     FORWARD,
     LOCAL_TABLE,
     MAIN_TABLE,
+    TUNNEL_HEADER,
     Device,
     Encapsulate,
     Kernel,
@@ -53,7 +55,7 @@ from mip6.kernel import (
     tunnel_route_mtu,
 )
 from mip6.mark import Mark
-from mip6.table import SPI, Chain, Element, Elements, Set, Table
+from mip6.table import BEFORE_REASSEMBLY, SPI, Chain, Element, Elements, Set, Table
 from mip6.wire.registry import IcmpType, NextHeader
 from mip6.wire.traffic_selectors import Ipv6Selector
 from mip6.xfrm import Policy
@@ -72,8 +74,6 @@ MARK_MASK = 0xFF000000
 _KEEP = 0xFFFFFFFF ^ MARK_MASK
 FRAGMENTS_S = 15
 """How long after its first fragment the rest of a packet may come."""
-
-_BEFORE_REASSEMBLY = -450
 
 STATIC_COUNTERS = frozenset(("tunnelled", "spoofed_inner_source", "spoofed_outer_source", "not_protected"))
 
@@ -103,6 +103,7 @@ def wanted_kernel(state: State) -> Kernel:
     rules = (
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(DELIVER)),
         Rule(_FIRST, DECAPSULATION_TABLE, destination=host(FORWARD)),
+        Rule(_FIRST, DECAPSULATION_TABLE, destination=host(AGAIN)),
         Rule(_FIRST, COPY_TABLE, destination=COPIES),
         *_message_rules(state.settings),
         *(Rule(_FLOWS, SLOT_TABLES + slot, mark=_mark(slot), order=slot) for slot in slots),
@@ -111,11 +112,13 @@ def wanted_kernel(state: State) -> Kernel:
     routes = [
         decapsulation_route(DECAPSULATION_TABLE, DELIVER, LOCAL_TABLE),
         decapsulation_route(DECAPSULATION_TABLE, FORWARD, None),
+        decapsulation_route(DECAPSULATION_TABLE, AGAIN, DECAPSULATION_TABLE),
         *_nowhere(state.settings, bound),
     ]
+    routers = guests.Routers(bound)
     if state.uplink is not None:
         for place, entry in bound.items():
-            routes += _tunnel_routes(state, place, entry, state.uplink)
+            routes += _tunnel_routes(state, place, entry, state.uplink, routers)
         if state.settings.ikev2 is not None:
             routes.append(Route(DECAPSULATION_TABLE, TUNNELS, state.uplink.index))
     former = {_pair(one, entry.home_address) for entry in entries.values() for one in entry.former}
@@ -124,7 +127,7 @@ def wanted_kernel(state: State) -> Kernel:
         devices=frozenset(_devices(state, protected)),
         rules=rules,
         routes=frozenset(routes),
-        table=_table(state, bound, protected, former),
+        table=_table(state, bound, protected, former, routers),
         policies=frozenset(_policies(state.settings, protected)),
         states=frozenset(_states(state)),
         neighbors=frozenset(_neighbors(state)),
@@ -230,20 +233,25 @@ def _named_by_flows(entry: CacheEntry) -> list[Binding]:
     return [entry.bindings[bid] for bid in sorted(bids & entry.bindings.keys())]
 
 
-def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) -> Iterator[Route]:
-    home_address, mtu = host(entry.home_address), tunnel_route_mtu(uplink.mtu)
+def _tunnel_routes(
+    state: State, place: int, entry: CacheEntry, uplink: Uplink, routers: guests.Routers
+) -> Iterator[Route]:
+    home_address = host(entry.home_address)
     destinations = home_address, *entry.network.prefixes
     node = state.settings.node[place]
 
     def to_device(table: int, destination: IPv6Network, number: int, care_of: IPv6Address) -> Route:
-        limit = path_mtu.limit(state.path_mtus, care_of, uplink.mtu)
+        limit = _link_mtu(state, care_of, uplink, routers)
         return Route(table, destination, Device(number).index, mtu=protected_mtu(limit))
 
     def route(table: int, destination: IPv6Network, binding: Binding) -> Route:
         if entry.is_home(binding) and state.home_link is not None:
             return Route(table, destination, state.home_link.index)
+        if routers.is_too_deep(binding.care_of):
+            return Route(table, destination)
         if node.protects_payload:
             return to_device(table, destination, _number(state, binding, entry), binding.care_of)
+        mtu = tunnel_route_mtu(_link_mtu(state, binding.care_of, uplink, routers))
         return Route(table, destination, uplink.index, mtu=mtu, tunnel=Encapsulate(binding.care_of))
 
     yield from (route(HOME_TABLE, destination, entry.preferred) for destination in destinations)
@@ -254,12 +262,29 @@ def _tunnel_routes(state: State, place: int, entry: CacheEntry, uplink: Uplink) 
         yield route(COPY_TABLE, host(_copy_address(place, binding.slot)), binding)
 
 
+def _link_mtu(state: State, care_of: IPv6Address, uplink: Uplink, routers: guests.Routers) -> int:
+    """Of the way there, as far as is known. That of a guest is the tunnel of its router."""
+    router = routers.find(care_of)
+    if router is None:
+        return path_mtu.limit(state.path_mtus, care_of, uplink.mtu)
+    place, entry = router
+    around = path_mtu.limit(state.path_mtus, entry.preferred.care_of, uplink.mtu)
+    inside = protected_mtu(around) if state.settings.node[place].protects_payload else around - TUNNEL_HEADER
+    return path_mtu.limit(state.path_mtus, care_of, inside)
+
+
 @lru_cache(1 << 14)
 def _copy_address(place: int, slot: int) -> IPv6Address:
     return COPIES[place << 8 | slot]
 
 
-def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected, former: set[str]) -> Table:
+def _table(
+    state: State,
+    bound: Mapping[int, CacheEntry],
+    protected: Protected,
+    former: set[str],
+    routers: guests.Routers,
+) -> Table:
     """`former`: pairs that may come through a tunnel for a moment still."""
     settings = state.settings
     pairs: dict[bool, set[str]] = {True: set(), False: set(former)}
@@ -286,6 +311,8 @@ def _table(state: State, bound: Mapping[int, CacheEntry], protected: Protected, 
         elements |= network_rules.pairs(lengths, behind)
         elements[network_rules.NETWORK] = networks
         elements |= {network_rules.copies(slot): copy for slot, copy in network_copies.items()}
+        plain = (entry for place, entry in bound.items() if not settings.node[place].protects_payload)
+        elements |= guests.elements(lengths, plain, routers)
     home_agent = settings.home_agent
     has_ipsec = any(node.is_ipsec for node in settings.node)
     homes = *home_agent.prefixes, *(prefix for node in settings.node for prefix in node.prefixes)
@@ -396,7 +423,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
         "reassemble": Chain(("meta l4proto tcp tproxy to :1",)),
         "keep_fragments": Chain(
             (f"ip6 nexthdr 44 ip6 daddr {{ {homes} }} notrack",),
-            f"type filter hook prerouting priority {_BEFORE_REASSEMBLY}; policy accept;",
+            f"type filter hook prerouting priority {BEFORE_REASSEMBLY}; policy accept;",
         ),
         "prerouting": Chain(
             (
@@ -421,7 +448,14 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
                 "counter name spoofed_outer_source drop",
             )
         ),
-        "decapsulate": Chain((f"@th,192,128 {int(own):#x} ip6 daddr set {DELIVER} accept", f"ip6 daddr set {FORWARD}")),
+        "decapsulate": Chain(
+            (
+                *guests.rules(lengths, own),
+                f"@th,192,128 {int(own):#x} ip6 daddr set {DELIVER} accept",
+                f"ip6 daddr set {FORWARD}",
+            )
+        ),
+        **guests.chains(lengths, own),
         "classify": Chain(
             (
                 "ip6 nexthdr 44 @nh,336,16 & 0xfff8 != 0 jump follow_first_fragment",
@@ -455,7 +489,10 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
             tuple(f"{fragment} @fragment_{s} meta mark set meta mark | {slot_bit(s):#x}" for s in slots)
         ),
         "postrouting": Chain(
-            (f"ip6 nexthdr 41 ip6 daddr @care_of fib saddr type local ip6 saddr set {own}",),
+            (
+                *guests.source(lengths, own),
+                f"ip6 nexthdr 41 ip6 daddr @care_of fib saddr type local ip6 saddr set {own}",
+            ),
             "type filter hook postrouting priority mangle; policy accept;",
         ),
     }
@@ -471,6 +508,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
         **{f"copy_{slot}": Set("map", "typeof ip6 daddr : ip6 daddr;") for slot in slots[1:]},
         **{f"fragment_{slot}": Set("set", memory) for slot in slots},
         **network_rules.sets(lengths),
+        **guests.sets(lengths),
     }
     return Table(TABLE_NAME, sets, {}, STATIC_COUNTERS, chains)
 

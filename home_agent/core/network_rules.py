@@ -4,7 +4,7 @@ What comes out of a tunnel is looked up by the first octets of its source: a has
 So the cost of a packet does not grow with their number. Whatever has no prefixes configured has none of this.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from itertools import product
@@ -76,12 +76,13 @@ def pairs(known: Sequence[int], bound: Iterable[Bound]) -> dict[str, Elements]:
     for one in bound:
         name = _only_protected if one.protected else _bound
         for prefix in one.prefixes:
-            length = _whole(prefix.prefixlen)
-            found[name(length)].update(map(" . ".join, product(map(str, one.care_of), _beginnings(prefix, length))))
+            length, parts = beginnings(prefix)
+            found[name(length)].update(map(" . ".join, product(map(str, one.care_of), parts)))
     return {name: frozenset(elements) for name, elements in found.items()}
 
 
-def _beginnings(prefix: IPv6Network, length: int) -> Iterator[str]:
-    """In nft syntax."""
-    for part in prefix.subnets(new_prefix=length):
-        yield f"{int(part.network_address) >> (128 - length):#x}"
+def beginnings(prefix: IPv6Network) -> tuple[int, list[str]]:
+    """The first octets of what is in it: their length in bits, and all that there are, in nft syntax."""
+    length = _whole(prefix.prefixlen)
+    parts = prefix.subnets(new_prefix=length)
+    return length, [f"{int(part.network_address) >> (128 - length):#x}" for part in parts]

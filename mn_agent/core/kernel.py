@@ -67,9 +67,10 @@ _SLOTS = 7
 # Ours come first, right behind the kernel's own rule for local addresses: programs that let the kernel choose a place
 # for their rules (wg-quick) stay behind them. But a route that such a program adds beats our default route.
 _FIRST, _BEHIND_OTHERS, _LAST = 0, 32764, 32765
-# A tunnelled packet must not go into the tunnel again, so its rules come before those that lead there; those of flows
-# come before the default's
-_MOBILITY, _ROUTABILITY, _OUTER, _OUTER_DEFAULT, _TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(1, 9)
+# A tunnelled packet must not go into the tunnel again, so its rules come before those that lead there, but behind those
+# for what others tunnel behind a mobile router; rules of flows come before the default's
+_MOBILITY, _ROUTABILITY, _OWN, _GUEST, _GUEST_DEFAULT, _OUTER, _OUTER_DEFAULT = range(1, 8)
+_TUNNEL, _TUNNEL_DEFAULT, _HOME, _LINKS = range(8, 12)
 
 _DIRECTIONS = ("up", "down")
 STATIC_COUNTERS = frozenset(
@@ -175,11 +176,13 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
     if state.settings.security is Security.IKEV2:
         yield Rule(_FIRST, RETURN_ROUTABILITY_TABLE, source=home, ip_protocol=mobility, order=_ROUTABILITY)
         yield Rule(_FIRST, OUTER_TABLE, destination=TUNNELS)
-    for slot in sorted(state.slots[link.bid] for link in flowing):
+    slots = sorted(state.slots[link.bid] for link in flowing)
+    yield from _guest_rules(state, slots)
+    for slot in slots:
         mark = Mark(slot_bit(slot), slot_bit(slot))
         yield Rule(_FIRST, OUTER_TABLES + slot, destination=agent, mark=mark, ip_protocol=41, order=_OUTER)
     yield Rule(_FIRST, OUTER_TABLE, destination=agent, mark=default, ip_protocol=41, order=_OUTER_DEFAULT)
-    for slot in sorted(state.slots[link.bid] for link in flowing):
+    for slot in slots:
         yield Rule(_FIRST, TUNNEL_TABLES + slot, mark=Mark(slot_bit(slot), slot_bit(slot)), order=_TUNNEL)
     yield Rule(_FIRST, TUNNEL_TABLE, mark=default, order=_TUNNEL_DEFAULT)
     for source in (host(state.settings.home.address), *networks.prefixes):
@@ -188,6 +191,24 @@ def _tunnel_rules(state: State, flowing: list[Link], carrier: Link | None) -> It
         # What has a better way than a default route keeps it: neighbours on the link, other tunnels
         yield Rule(_BEHIND_OTHERS, MAIN_TABLE, suppress_prefix_length=0, local_only=True)
         yield Rule(_LAST, TUNNEL_TABLE, local_only=True)
+
+
+def _guest_rules(state: State, slots: list[int]) -> Iterator[Rule]:
+    """A mobile node behind us may have our home agent. What it tunnels there goes into our tunnel like all else from
+    there, and does not count as tunnelled. Should the kernel choose one of our addresses there as the outer source, it
+    has to be told from that.
+    """
+    settings, default = state.settings, Mark(_DEFAULT_BIT, _DEFAULT_BIT)
+    agent = host(settings.home.agent)
+    if settings.router.prefixes:
+        own = router.inside(state.interfaces, settings.router).own
+        for address in sorted({settings.home.address, *own}):
+            yield Rule(_FIRST, OUTER_TABLE, source=host(address), destination=agent, ip_protocol=41, order=_OWN)
+    for prefix in settings.router.prefixes:
+        for slot in slots:
+            mark = Mark(slot_bit(slot), slot_bit(slot))
+            yield Rule(_FIRST, TUNNEL_TABLES + slot, source=prefix, mark=mark, order=_GUEST)
+        yield Rule(_FIRST, TUNNEL_TABLE, source=prefix, mark=default, order=_GUEST_DEFAULT)
 
 
 def _tunnel_routes(state: State, carrier: Link | None) -> list[Route]:
@@ -390,7 +411,7 @@ def _static(
     taken = "counter name meta iif map @link_down", "counter name tunnelled"
     decapsulate = "counter name not_protected drop" if protects_payload else f"ip6 daddr set {DELIVER}"
     not_protected = (decapsulate,) if protects_payload else taken
-    behind = router.nftables(home, networks, (only_from_home_agent, *not_protected))
+    behind = router.nftables(home, networks, (only_from_home_agent, *not_protected), protected=protects_payload)
     return Table(
         TABLE_NAME,
         sets={

@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from mip6.kernel import ANYWHERE, DELIVER, FORWARD, LOOPBACK, MAIN_TABLE, Route, Rule, decapsulation_route, host
 from mip6.mark import Mark
-from mip6.table import Chain, Element, Elements, Set
+from mip6.table import BEFORE_REASSEMBLY, Chain, Element, Elements, Set
 from mn_agent.core.interfaces import Interface
 from mn_agent.core.settings import Home, RouterSettings
 
@@ -115,13 +115,17 @@ class Rules:
 
 
 @lru_cache(1)
-def nftables(home: Home, settings: RouterSettings, arrived: tuple[str, ...]) -> Rules:
-    """`arrived`: rules for a packet from a tunnel; what they let pass is decapsulated.
+def nftables(home: Home, settings: RouterSettings, arrived: tuple[str, ...], *, protected: bool) -> Rules:
+    """`arrived`: rules for a packet from a tunnel; what they let pass is decapsulated. `protected`: whether IPsec does
+    that.
 
     prerouting: nobody outside has an address of these networks, and nobody inside one of ours, neither in the packet
     nor in one that it tunnels (RFC 3963 section 9). from_inside: packets are marked before they are routed. forwarded:
     what has another source than these networks' does not leave them; what goes into a tunnel is seen here only with
     its outer header. one_hop: the kernel has copied the inner hop limit, and counted down only the outer one.
+    reassemble: what a mobile node behind us tunnels to our home agent comes in fragments if it was too big, and has to
+    be whole in our tunnel, where that looks at both headers. Nothing ever goes to this chain, but with such a rule the
+    kernel puts fragments together before prerouting. keep_fragments: not others, which fit the tunnel as they are.
     """
     if not settings.prefixes:
         return Rules()
@@ -175,6 +179,7 @@ def nftables(home: Home, settings: RouterSettings, arrived: tuple[str, ...]) -> 
                     f"@th,64,128 != {int(home.address):#x} @th,56,8 set @th,56,8 map @hops_left",
                 )
             ),
+            **({} if protected else _reassembly(home)),
         },
         sets={
             "inside": Set("set", "type iface_index;"),
@@ -186,6 +191,17 @@ def nftables(home: Home, settings: RouterSettings, arrived: tuple[str, ...]) -> 
             },
         },
     )
+
+
+def _reassembly(home: Home) -> dict[str, Chain]:
+    kept = "meta iif @inside ip6 nexthdr 44"
+    return {
+        "reassemble": Chain(("meta l4proto tcp tproxy to :1",)),
+        "keep_fragments": Chain(
+            (f"{kept} ip6 daddr != {home.agent} notrack", f"{kept} @nh,320,8 != 41 notrack"),
+            f"type filter hook prerouting priority {BEFORE_REASSEMBLY}; policy accept;",
+        ),
+    }
 
 
 def _counted(settings: RouterSettings, direction: str) -> Iterator[str]:

@@ -10,10 +10,10 @@ from mip6.kernel import DELIVER, FORWARD, MAIN_TABLE, Decapsulate, Kernel, host
 from mip6.table import Counter
 from mn_agent.core import events
 from mn_agent.core.interfaces import Interface, InterfaceAddress
-from mn_agent.core.kernel import OUTER_TABLE, TUNNEL_TABLE, wanted_kernel
+from mn_agent.core.kernel import OUTER_TABLE, TUNNEL_TABLE, TUNNEL_TABLES, wanted_kernel
 from mn_agent.core.policy_file import FlowRule, Policy
 from mn_agent.core.report import status
-from mn_agent.core.router import NOWHERE_TABLE, SPOOFED, Inside, inside, network_counter
+from mn_agent.core.router import NOWHERE_TABLE, SPOOFED, Inside, inside, network_counter, nftables
 from mn_agent.core.status import Traffic
 from tests.story.test_mobile_router import BUS, TRAIN, home_agent, settings, world
 from tests.story.world import AT_ONCE, EPOCH_S, HOME, World, make_link, three_links
@@ -41,8 +41,35 @@ def ways(story: World, **what: object) -> list[tuple[int, int | None]]:
 @pytest.mark.req("NEMO-09")
 def test_what_comes_from_behind_goes_where_the_home_address_goes() -> None:
     story = router()
-    assert ways(story, source=BUS) == ways(story, source=host(HOME)) == [(TUNNEL_TABLE, None)]
-    assert ways(story, source=TRAIN) == [(TUNNEL_TABLE, None)]
+    for source in (BUS, TRAIN, host(HOME)):
+        assert ways(story, source=source, mark=None, ip_protocol=None) == [(TUNNEL_TABLE, None)]
+
+
+@pytest.mark.req("NEMO-09")
+def test_what_is_tunnelled_behind_it_goes_into_its_tunnel_and_what_it_tunnels_does_not() -> None:
+    rule = FlowRule(name="one host", local=(host(BUS[5]),), via=("lte",))
+    story = router(policy=Policy(description="one", flow=(rule,), links=AT_ONCE.links))
+    found = kernel(story).rules
+    own = [rule.order for rule in found if rule.ip_protocol == 41 and rule.source in (host(HOME), host(BUS[1]))]
+    inside = [rule for rule in found if rule.source in (BUS, TRAIN) and rule.mark is not None]
+    outer = [rule.order for rule in found if rule.ip_protocol == 41 and rule.mark is not None]
+    assert len(own) == 2
+    assert {rule.table for rule in inside} == {
+        TUNNEL_TABLE,
+        *(TUNNEL_TABLES + slot for slot in story.mn.slots.values()),
+    }
+    assert max(own) < min(rule.order for rule in inside)
+    assert max(rule.order for rule in inside) < min(outer)
+
+
+def test_fragments_of_what_is_tunnelled_behind_it_are_put_together_unless_ipsec_protects_the_tunnel() -> None:
+    table = kernel(router()).table
+    assert table is not None
+    assert {"reassemble", "keep_fragments"} <= table.chains.keys()
+    known = settings()
+    protected = nftables(known.home, known.router, (), protected=True)
+    assert "for_mobile_network" in protected.chains
+    assert not {"reassemble", "keep_fragments"} & protected.chains.keys()
 
 
 def test_what_goes_there_never_leaves_by_the_default_route() -> None:
