@@ -84,12 +84,13 @@ class Table:
     def _changes(self, wanted: "Table") -> Iterator[str]:
         """Commands; what refers to something comes after it, and goes before it."""
         table = f"ip6 {self.name}"
-        for name in sorted(wanted.sets.keys() - self.sets.keys()):
-            yield f"add {wanted.sets[name].kind} {table} {name} {{ {wanted.sets[name].definition} }}"
-        yield from (f"add counter {table} {name}" for name in sorted(wanted.counters - self.counters))
         for name in sorted(wanted.chains.keys() - self.chains.keys()):
             hook = wanted.chains[name].hook
             yield f"add chain {table} {name}" + (f" {{ {hook} }}" if hook else "")
+        # Behind the chains: nft sends the first elements of a map of ranges together with the map
+        for name in sorted(wanted.sets.keys() - self.sets.keys()):
+            yield f"add {wanted.sets[name].kind} {table} {name} {{ {wanted.sets[name].definition} }}"
+        yield from (f"add counter {table} {name}" for name in sorted(wanted.counters - self.counters))
         gone = sorted(self.chains.keys() - wanted.chains.keys())
         yield from (f"flush chain {table} {name}" for name in gone)
         for name, chain in wanted.chains.items():

@@ -134,6 +134,26 @@ def test_a_flow_of_a_host_moves_without_losing_anything(lab: Lab) -> None:
     assert found == {"datagrams": both_ways("lte") | both_ways("wifi") | both_ways("ethernet")}
 
 
+@pytest.mark.req("NEMO-18")
+@pytest.mark.usefixtures("_flows")
+def test_a_home_agent_that_starts_anew_has_the_flows_of_the_hosts(lab: Lab) -> None:
+    lab.kill_home_agent()
+    lab.start_home_agent()
+    lab.home_agent.wait_until(
+        lambda status: any(flow["active"] for node in status["nodes"] for flow in node["flows"]),
+        "flows active at the home agent",
+        timeout_s=30,
+        check=lambda: None,
+    )
+    assert lab.home_agent.status()["troubles"] == {}
+    with Judge(lab, KINDS) as judge:
+        with Streams(lab, (DATAGRAMS,), "host1", host_address("host1")) as flowing:
+            time.sleep(0.5)
+            fates = flowing.fates()
+        assert judge.places()["datagrams"] == both_ways("lte")
+    assert fates["datagrams", DOWN].lost == 0
+
+
 def test_up_tells_the_hosts_behind_the_router(prefix: str) -> None:
     program = [sys.executable, "-m", "monami6", "lab", "--prefix", f"{prefix[:-1]}u-"]
     try:

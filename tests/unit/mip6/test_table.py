@@ -23,11 +23,11 @@ def test_a_table_is_made_whole_and_what_others_refer_to_comes_first() -> None:
         "table ip6 t",
         "delete table ip6 t",
         "table ip6 t",
+        f"add chain ip6 t base {{ {HOOK} }}",
+        "add chain ip6 t one",
         "add set ip6 t a { type x; }",
         "add map ip6 t m { type x : verdict; }",
         "add counter ip6 t seen",
-        f"add chain ip6 t base {{ {HOOK} }}",
-        "add chain ip6 t one",
         "flush chain ip6 t one",
         "add rule ip6 t one counter name seen",
         "flush chain ip6 t base",
@@ -46,8 +46,8 @@ def test_only_what_differs_is_touched() -> None:
         chains={**OLD.chains, "one": Chain(()), "two": Chain(("counter name more",))},
     )
     assert OLD.commands_to_become(new).splitlines() == [
-        "add counter ip6 t more",
         "add chain ip6 t two",
+        "add counter ip6 t more",
         "flush chain ip6 t one",
         "flush chain ip6 t two",
         "add rule ip6 t two counter name more",
