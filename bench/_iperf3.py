@@ -15,15 +15,21 @@ PORT = 5201
 
 
 def iperf3(
-    lab: Lab, direction: str, mobile_node: str, correspondent: str, *options: str, port: int = PORT
+    lab: Lab,
+    direction: str,
+    mobile_node: str,
+    correspondent: str,
+    *options: str,
+    port: int = PORT,
+    node: str = MOBILE_NODE,
 ) -> dict[str, Any]:
     """One connection between these addresses to its end; gives what iperf3's report says of that. `port`: of the
-    correspondent. Raises LabError when it breaks.
+    correspondent. `node`: that has the first of the addresses. Raises LabError when it breaks.
     """
     reverse = ["--reverse"] if direction == DOWN else []
     client = ["--client", correspondent, "--bind", mobile_node, "--port", str(port), "--json", *reverse, *options]
     with _server(lab, correspondent, port):
-        report = json.loads(lab.run(MOBILE_NODE, "iperf3", *client))
+        report = json.loads(lab.run(node, "iperf3", *client))
     if "error" in report:
         raise LabError(f"iperf3: {report['error']}")
     end: dict[str, Any] = report["end"]

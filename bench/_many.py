@@ -10,7 +10,7 @@ from mip6.protocols import PROTOCOLS
 from mip6.wire.traffic_selectors import Span, encode_selector
 from mn_agent.core.flows import Flows, prepare
 from mn_agent.core.policy_file import FlowRule, Policy
-from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_PREFIX
+from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_PREFIX, HOSTS, MOBILE_NETWORK, host_address
 
 FLOW_PORT, OTHER_PORT = 5201, 5202
 """Of the correspondent: what goes there belongs to the last of all flows, or to none."""
@@ -28,6 +28,21 @@ def policy(flows: int, link: str) -> Flows:
     rules = [_rule(number, 3 * number // flows, link) for number in range(flows - 1)]
     rules.append(FlowRule(name="measured", via=(link,), to=_CORRESPONDENT, port=(Span.only(FLOW_PORT),)))
     return prepare("bench", Policy(description="many flows", flow=tuple(rules)), {})
+
+
+def hosts_policy(flows: int, link: str) -> Flows:
+    """So many flows over a link, each of another host behind a mobile router; the last is of the lab's first."""
+    hosts = [*hosts_behind(flows - 1), host_address(HOSTS[0])]
+    rules = [
+        FlowRule(name=f"host{number}", via=(link,), local=(IPv6Network(host),), port=(Span.only(FLOW_PORT),))
+        for number, host in enumerate(hosts)
+    ]
+    return prepare("bench", Policy(description="many hosts", flow=tuple(rules)), {})
+
+
+def hosts_behind(number: int) -> list[IPv6Address]:
+    """Addresses of so many hosts behind the lab's mobile router, which are not there."""
+    return [MOBILE_NETWORK[_FIRST_HOST + host] for host in range(number)]
 
 
 def _rule(number: int, third: int, link: str) -> FlowRule:

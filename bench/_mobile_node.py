@@ -4,14 +4,14 @@
 
 A policy file has 400 selectors at the most, because a Binding Update has to name them all. So this goes past the file,
 and signals nothing: in the place of an agent that was killed it starts from what that saved, looks at the interfaces,
-and puts into the kernel what the agent's own core wants there.
+and puts into the kernel what the agent's own core wants there. Of a mobile router, each flow is of a host behind it.
 """
 
 import sys
 from pathlib import Path
 
 import mn_agent.config
-from bench._many import policy
+from bench._many import hosts_policy, policy
 from mip6 import statefile
 from mip6.daemon import boottime
 from mip6.linux.reconciler import Reconciler
@@ -27,9 +27,10 @@ def main(argv: list[str]) -> int:
     configuration, link, flows = argv
     settings = mn_agent.config.read(Path(configuration))
     loaded = statefile.load(Path(settings.paths.state), Saved)
+    flows_of = hosts_policy if settings.router.prefixes else policy
     assert loaded is not None, "the agent has saved nothing"
     state = agent.start(
-        settings, policy(int(flows), link), loaded.state, same_boot=loaded.same_boot, sequence=0, clock_offset_s=0.0
+        settings, flows_of(int(flows), link), loaded.state, same_boot=loaded.same_boot, sequence=0, clock_offset_s=0.0
     )
     state, _ = agent.step(state, InterfacesChanged(Watcher().look()), boottime())
     refusals = Reconciler(TABLE_NAME).apply(wanted_kernel(state))

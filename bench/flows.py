@@ -15,6 +15,9 @@ are looked up one after the other. That cost, and that of a kind, is in docs/arc
 
 Mobile nodes: 1 and 1,000 at the home agent, each with a binding for every link of the lab, and three flows. The others
 come in by the state file too, and send nothing: the traffic is that of one, which has the last place.
+
+Hosts: 1 and 1,000 hosts behind a mobile router, each with a flow. Both ends know of all of them; the traffic is that of
+one, which has the last flow.
 """
 
 import argparse
@@ -31,17 +34,28 @@ from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from bench._iperf3 import iperf3
-from bench._many import FLOW_PORT, OTHER_PORT, configuration, policy, saved_entries, saved_flows
+from bench._many import (
+    FLOW_PORT,
+    OTHER_PORT,
+    configuration,
+    hosts_behind,
+    hosts_policy,
+    policy,
+    saved_entries,
+    saved_flows,
+)
 from bench._process import resident_mib
 from home_agent.core.saved import SavedEntry
 from mip6 import statefile
 from mn_agent.core.flows import chain_name
 from mn_agent.core.kernel import TABLE_NAME, counter_name
+from mn_agent.core.router import HOSTS
 from mn_agent.core.saved import Saved
 from mn_lab.commands import LabError, require
 from mn_lab.configuration import write
 from mn_lab.lab import Lab
-from mn_lab.layout import CORRESPONDENT, CORRESPONDENT_ADDRESS, HOME_ADDRESS, MOBILE_NODE
+from mn_lab.layout import CORRESPONDENT, CORRESPONDENT_ADDRESS, HOME_ADDRESS, MOBILE_NODE, host_address
+from mn_lab.layout import HOSTS as LAB_HOSTS
 from mn_lab.traffic import DOWN, UP
 
 LIMIT = 0.9
@@ -69,6 +83,8 @@ class Case:
 
     nodes: int
     flows: int
+    hosts: bool = False
+    """Whether each flow is of another host behind the mobile node, which is a router."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,7 @@ class Result:
 
     nodes: int
     flows: int
+    hosts: bool
     protocol: str
     direction: str
     traffic: str
@@ -106,6 +123,7 @@ class HomeAgent:
 
     nodes: int
     flows: int
+    hosts: bool
     ready_s: float
     resident_mib: float
 
@@ -131,14 +149,19 @@ class Crowd:
         lab = self._lab
         agent = [sys.executable, "-m", "bench._mobile_node", str(lab.configuration[_AGENT]), _LINK, str(case.flows)]
         lab.run(MOBILE_NODE, *agent)
+        if case.hosts:
+            known = ", ".join(map(str, hosts_behind(case.flows - 1)))
+            for name in HOSTS if known else ():
+                lab.run(MOBILE_NODE, "nft", "add", "element", "ip6", TABLE_NAME, name, f"{{ {known} }}")
         lab.kill_home_agent()
-        entry = replace(self._entry, flows=saved_flows(policy(case.flows, _LINK), self._bid))
+        flows = (hosts_policy if case.hosts else policy)(case.flows, _LINK)
+        entry = replace(self._entry, flows=saved_flows(flows, self._bid))
         statefile.save(self._state_file, saved_entries(entry, case.nodes))
         lab.configuration[_HOME_AGENT].write_text(write(configuration(self._configuration, case.nodes)))
         started_at = monotonic()
         lab.start_home_agent()
         pid = self._wait_ready(case)
-        return HomeAgent(case.nodes, case.flows, monotonic() - started_at, resident_mib(pid))
+        return HomeAgent(**asdict(case), ready_s=monotonic() - started_at, resident_mib=resident_mib(pid))
 
     def _wait_ready(self, case: Case) -> int:
         """Its process, once it answers: before that it puts everything into the kernel."""
@@ -192,10 +215,11 @@ def _measure(lab: Lab, kind: Kind, seconds: int) -> tuple[float, int]:
     options = ["--time", str(seconds)]
     if kind.protocol == "udp":
         options += ["--udp", "--bitrate", "0", "--length", str(_OCTETS)]
-    receiver = MOBILE_NODE if kind.direction == DOWN else CORRESPONDENT
+    node, address = (LAB_HOSTS[0], host_address(LAB_HOSTS[0])) if lab.layout.router else (MOBILE_NODE, HOME_ADDRESS)
+    receiver = node if kind.direction == DOWN else CORRESPONDENT
     port = FLOW_PORT if kind.traffic == "flow" else OTHER_PORT
     before = _datagrams(lab, receiver)
-    end = iperf3(lab, kind.direction, str(HOME_ADDRESS), str(CORRESPONDENT_ADDRESS), *options, port=port)
+    end = iperf3(lab, kind.direction, str(address), str(CORRESPONDENT_ADDRESS), *options, port=port, node=node)
     taken = end["cpu_utilization_percent"]
     processor_s = end["sum_received"]["seconds"] * (taken["host_total"] + taken["remote_total"]) / 100
     if kind.protocol == "udp":
@@ -212,14 +236,15 @@ def _datagrams(lab: Lab, node: str) -> int:
 
 
 def measure(series: Sequence[Sequence[Case]], runs: int, seconds: int) -> tuple[list[Result], list[HomeAgent]]:
-    """`series`: cases, each to be compared with the first of its own."""
+    """`series`: cases, each to be compared with the first of its own; all of hosts, or none."""
     require(["iperf3", "nft"])
     cases = [case for one in series for case in one]
     rates: dict[tuple[Case, Kind], list[float]] = {what: [] for what in product(cases, KINDS)}
     home_agents: dict[Case, list[HomeAgent]] = {case: [] for case in cases}
     agent_toml = f"[registration]\nlifetime_s = {_LIFETIME_S}\n"
     home_agent_toml = f"[home_agent]\nmax_lifetime_s = {_LIFETIME_S}\n"
-    with Lab(prefix=f"m6-b{os.getpid()}-", agent_toml=agent_toml, home_agent_toml=home_agent_toml) as lab:
+    prefix, router = f"m6-b{os.getpid()}-", cases[0].hosts
+    with Lab(prefix=prefix, router=router, agent_toml=agent_toml, home_agent_toml=home_agent_toml) as lab:
         crowd = Crowd(lab)
         for run in range(runs):
             # Forth and back: none comes always first
@@ -247,14 +272,20 @@ def _medians(several: Sequence[HomeAgent]) -> HomeAgent:
 
 
 def as_text(results: list[Result], home_agents: list[HomeAgent]) -> str:
-    lines = [f"{'nodes':>5} {'flows':>5} {'':3} {'':4} {'traffic':8} {'in a CPU second':>15}"]
+    lines = [f"{'nodes':>5} {'flows':>5} {'':5} {'':3} {'':4} {'traffic':8} {'in a CPU second':>15}"]
     for r in results:
         value = f"{r.value:g} {'Mbit' if r.protocol == 'tcp' else 'k'}"
         verdict = f"ratio {r.ratio:.2f} (limit {r.limit}) {'ok' if r.ok else 'MISSED'}"
-        lines.append(f"{r.nodes:5} {r.flows:5} {r.protocol:3} {r.direction:4} {r.traffic:8} {value:>15}  {verdict}")
+        lines.append(
+            f"{r.nodes:5} {r.flows:5} {_what(r)} {r.protocol:3} {r.direction:4} {r.traffic:8} {value:>15}  {verdict}"
+        )
     lines.append("home agent, until the kernel has everything, and its memory:")
-    lines += [f"{h.nodes:5} {h.flows:5} {h.ready_s:8.2f} s {h.resident_mib:8.1f} MiB" for h in home_agents]
+    lines += [f"{h.nodes:5} {h.flows:5} {_what(h)} {h.ready_s:8.2f} s {h.resident_mib:8.1f} MiB" for h in home_agents]
     return "\n".join(lines)
+
+
+def _what(measured: Result | HomeAgent) -> str:
+    return "hosts" if measured.hosts else "     "
 
 
 def main(argv: list[str]) -> int:
@@ -263,10 +294,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=int, default=1, help="that a run takes (default: 1)")
     parser.add_argument("--flows", type=int, nargs="+", default=FLOWS, help="of one mobile node (default: 1 100 1000)")
     parser.add_argument("--nodes", type=int, nargs="+", default=NODES, help="mobile nodes (default: 1 1000)")
+    parser.add_argument("--hosts", type=int, nargs="*", default=NODES, help="behind a router (default: 1 1000)")
     parser.add_argument("--json", action="store_true", help="print results for programs")
     options = parser.parse_args(argv)
     series = [Case(1, flows) for flows in options.flows], [Case(nodes, _FLOWS_OF_NODE) for nodes in options.nodes]
     results, home_agents = measure(series, options.runs, options.seconds)
+    if options.hosts:
+        behind = [Case(1, hosts, hosts=True) for hosts in options.hosts]
+        more = measure([behind], options.runs, options.seconds)
+        results, home_agents = results + more[0], home_agents + more[1]
     if options.json:
         found = {"results": [asdict(r) for r in results], "home_agents": [asdict(h) for h in home_agents]}
         print(json.dumps({"schema": 1, "runs": options.runs, **found}, indent=2))
