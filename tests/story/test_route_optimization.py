@@ -4,7 +4,7 @@ has to.
 
 from collections import Counter
 from dataclasses import replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from itertools import pairwise
 
 import pytest
@@ -20,17 +20,33 @@ from mip6.wire.messages import (
     HomeTest,
     HomeTestInit,
 )
-from mip6.wire.options import BindingAuthorizationData, BindingIdentifier, NonceIndices
+from mip6.wire.options import (
+    BindingAuthorizationData,
+    BindingIdentifier,
+    FlowIdentification,
+    MobileNetworkPrefix,
+    NonceIndices,
+)
 from mip6.wire.registry import BindingUpdateFlag
 from mn_agent.core.correspondent_answers import DO_NOT_SEND_S, ERROR_PAUSE_S
 from mn_agent.core.correspondents import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from mn_agent.core.events import CorrespondentsSeen, Refused, StopRequested
+from mn_agent.core.policy_file import FlowRule, Policy
 from mn_agent.core.registration import MAX_UPDATE_RATE
-from mn_agent.core.settings import RouteOptimizationSettings
+from mn_agent.core.settings import RouteOptimizationSettings, RouterSettings
 from mn_agent.core.state import ROUTE_OPTIMIZATION
 from mn_lab.correspondent import Fault
 from tests.story.direct_world import CN, DirectWorld, optimizing
-from tests.story.world import AGENT, HOME, home_agent_settings, make_link, mobile_node_settings, three_links
+from tests.story.world import (
+    AGENT,
+    AT_ONCE,
+    HOME,
+    NODE,
+    home_agent_settings,
+    make_link,
+    mobile_node_settings,
+    three_links,
+)
 
 NAMES = ("ethernet", "wifi", "lte")
 GIVEN_UP_S = 1 + 2 + 4
@@ -492,6 +508,24 @@ def test_a_home_agent_that_takes_one_care_of_address_is_no_hindrance() -> None:
 
 
 # restart
+
+
+@pytest.mark.req("FLOW-34")
+def test_correspondents_of_a_mobile_router_hear_of_no_flows_and_of_no_networks() -> None:
+    """They are told where its own home address is, and nothing of whoever is behind it."""
+    network, mail = IPv6Network("2001:db8:b05::/56"), FlowRule(name="mail", to=(IPv6Network(CN),), via=("lte",))
+    known = replace(optimizing(), router=RouterSettings(prefixes=(network,), interfaces=("lan*",)))
+    routing = replace(home_agent_settings(), node=(replace(NODE, prefixes=(network,)),))
+    policy = Policy(description="one flow", flow=(mail,), links=AT_ONCE.links)
+    world = DirectWorld(three_links(), settings=known, home_agent=routing, policy=policy)
+    world.start().run(5)
+    assert world.mn.registration.network.is_router
+    assert world.mn.flows.policy.flow
+    updates = [sent.message for sent in world.asked if isinstance(sent.message, BindingUpdate)]
+    assert len(updates) >= 3
+    for update in updates:
+        assert BindingUpdateFlag.MOBILE_ROUTER not in update.flags
+        assert not [one for one in update.options if isinstance(one, FlowIdentification | MobileNetworkPrefix)]
 
 
 def test_a_restart_loses_no_packet() -> None:
