@@ -42,6 +42,7 @@ from home_agent.core.events import (
     SwitchRequested,
     Tell,
     Tick,
+    UnboundReceived,
     UplinkChanged,
 )
 from home_agent.core.home_link import HomeLink
@@ -60,6 +61,7 @@ from mip6.kernel import Kernel
 from mip6.linux import routing
 from mip6.linux.neighbor_socket import NeighborSocket
 from mip6.linux.netlink import Netlink, Notifications, message
+from mip6.linux.unbound_socket import UnboundSocket
 from mip6.tunnels import Negotiated
 from mip6.wire.errors import DecodeError
 from mip6.wire.extension import Packet
@@ -95,6 +97,7 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
         )
         self._uplinks: _UplinkWatcher | None = None
         self._neighbors: NeighborSocket | None = None
+        self._unbound: UnboundSocket | None = None
         self._charon: Charon | None = None
 
     # core
@@ -179,8 +182,16 @@ class HomeAgentDaemon(Daemon[Settings, State, Event, Command]):
             self._uplinks = _UplinkWatcher(self.state.settings.home_agent.address)
             self.watch(self._uplinks.fileno(), self._look)
             self._open_charon()
+        if self._unbound is None:
+            self._unbound = UnboundSocket()
+            self.watch(self._unbound.fileno(), self._receive_unbound)
         self._look()
         self._be_found()
+
+    def _receive_unbound(self) -> None:
+        assert self._unbound is not None
+        for source, home_address in self._unbound.receive():
+            self.handle(UnboundReceived(source, home_address))
 
     def _be_found(self) -> None:
         """Where mobile nodes ask which home agents there are."""

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 
 from mip6.wire.checksum import checksum_ok
 from mip6.wire.errors import DecodeError, DecodeReason
-from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node
+from mip6.wire.extension import Packet, build_from_mobile_node, build_to_mobile_node, is_routable
 from mip6.wire.icmp import parameter_problem
 from mip6.wire.messages import BindingError, Message, decode, encode
 from mip6.wire.registry import BindingErrorStatus
@@ -68,6 +68,15 @@ def binding_error(packet: Packet, status: BindingErrorStatus, *, from_mobile_nod
     """
     home_address = packet.home_address if packet.home_address and from_mobile_node else IPv6Address(0)
     return Packet(packet.destination, packet.source, None, encode(BindingError(status, home_address)))
+
+
+def unknown_binding(own: IPv6Address, source: IPv6Address, home_address: IPv6Address) -> Packet | None:
+    """The Binding Error about payload that came from a care-of address which is not bound to the home address that it
+    claims; None for a source that cannot be one (RFC 6275 sections 9.3.1 and 9.3.3).
+    """
+    if not is_routable(source):
+        return None
+    return Packet(own, source, None, encode(BindingError(BindingErrorStatus.UNKNOWN_BINDING, home_address)))
 
 
 @dataclass(frozen=True, slots=True)

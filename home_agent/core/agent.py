@@ -34,6 +34,7 @@ from home_agent.core.events import (
     SwitchRequested,
     Tell,
     Tick,
+    UnboundReceived,
     UplinkChanged,
 )
 from home_agent.core.ike import adopt, connection_name, due_at, established, looked
@@ -47,7 +48,7 @@ from home_agent.core.switch import Switch, told
 from home_agent.core.switch import message as switch_message
 from mip6 import path_mtu
 from mip6.ike_sas import IkeSa
-from mip6.reception import Discard, IcmpError, receive
+from mip6.reception import Discard, IcmpError, receive, unknown_binding
 from mip6.relay import read_too_big
 from mip6.tunnels import Negotiated
 from mip6.wire.discovery import MobilePrefixAdvertisement, MobilePrefixSolicitation
@@ -118,6 +119,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = _relay(state, data, now) if reply is None else _send_limited(state, reply, now)
         case SolicitationReceived(packet):
             state, commands = _solicited(state, packet, now)
+        case UnboundReceived(source, home_address):
+            state, commands = _unbound(state, source, home_address, now)
         case UplinkChanged(uplink):
             state = replace(state, uplink=uplink)
         case HomeLinkChanged(link):
@@ -240,6 +243,15 @@ def _send_limited(state: State, reply: Packet | IcmpError, now: float) -> tuple[
     if limit is None:
         return state, []
     return replace(state, error_limit=limit), [Send(reply) if isinstance(reply, Packet) else SendIcmp(reply)]
+
+
+def _unbound(state: State, source: IPv6Address, home_address: IPv6Address, now: float) -> tuple[State, list[Command]]:
+    """Nothing is said of a binding that is new: the packet filter did not know it yet."""
+    entry = state.cache.get(home_address)
+    if entry is not None and source in {binding.care_of for binding in entry.bindings.values()}:
+        return state, []
+    error = unknown_binding(state.settings.home_agent.address, source, home_address)
+    return _drop(state, "Home Address option without a binding", error, now)
 
 
 def _relay(state: State, data: bytes, now: float) -> tuple[State, list[Command]]:

@@ -44,6 +44,14 @@ class SolicitationReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class UnboundReceived:
+    """Payload arrived that claims this home address, from where the packet filter knew no binding of it."""
+
+    source: IPv6Address
+    home_address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class UplinkChanged:
     """The home agent's address is now on this interface; None if it is on none."""
 
@@ -115,6 +123,7 @@ Event: TypeAlias = (
     PacketReceived
     | IcmpReceived
     | SolicitationReceived
+    | UnboundReceived
     | UplinkChanged
     | HomeLinkChanged
     | NeighborHeard

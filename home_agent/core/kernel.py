@@ -395,7 +395,8 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
     Nothing ever goes to this chain, but with such a rule the kernel puts fragments together before prerouting.
     keep_fragments: not those to mobile nodes, which would be too big for the tunnel as a whole.
     prerouting: a Home Address option before a mobility message, which the kernel would refuse, is disguised
-    (mip6.wire.extension); one that IPsec protects comes by here a second time without ESP, and stays as it is. ESP
+    (mip6.wire.extension); one that IPsec protects comes by here a second time without ESP, and stays as it is. Before
+    payload it needs a binding (RFC 6275 section 9.3.1); without one the kernel is to discard the packet. ESP
     in tunnel mode is taken with keys of a mobile node from a care-of address of the same (RFC 5648 section 9.3.2). Of
     tunnelled packets only those pass whose outer source is a registered care-of address of
     the node that has the inner source as home address (RFC 6275 section 10.4.5, RFC 5648 section 6.5), or behind it
@@ -414,6 +415,8 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
         for s in slots[1:]
     ]
     plain = "meta ipsec missing " if has_ipsec else ""
+    option = f"{plain}ip6 daddr {own} ip6 nexthdr 60 @nh,368,8 0xc9"
+    unbound = " ".join(f"ip6 saddr . @nh,384,128 != @{name}" for name in ("binding", "only_protected"))
     homes = ", ".join(str(prefix) for prefix in collapse_addresses(prefixes))
     unmarked = f"meta mark & {MARK_MASK:#x} == 0"
     networks = [f"{unmarked} ip6 daddr vmap @{network_rules.NETWORK}"] if lengths else []
@@ -427,7 +430,8 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
         ),
         "prerouting": Chain(
             (
-                f"{plain}ip6 daddr {own} ip6 nexthdr 60 @nh,320,8 135 @nh,368,8 0xc9 @nh,368,8 set 0x1e",
+                f"{option} @nh,320,8 135 @nh,368,8 set 0x1e",
+                f"{option} @nh,320,8 != {{ 50, 51, 135 }} {unbound} @nh,368,8 set 0x5e",
                 f"ip6 daddr {own} ip6 nexthdr 41 jump from_tunnel",
                 f"ip6 daddr {own} ip6 nexthdr 50 {SPI} @spi jump from_protected_tunnel",
             ),

@@ -18,6 +18,9 @@ TYPE2_ROUTING = 2
 # with no segments left.
 DISGUISED_HOME_ADDRESS_OPTION = 0x1E
 DISGUISED_TYPE2_ROUTING = 253
+# Before payload that nobody takes, it becomes one for experiments at which the kernel discards the packet and says
+# nothing: there is our answer.
+UNBOUND_HOME_ADDRESS_OPTION = 0x5E
 
 _HOP_LIMIT = 64
 _EXTENSION_LEN = 2
@@ -97,6 +100,15 @@ def parse_home_address_option(header: bytes) -> Carried:
     if len(found) > 1:
         raise DecodeError(DecodeReason.DUPLICATE_HOME_ADDRESS)
     return found[0]
+
+
+def parse_unbound_home_address(data: bytes) -> IPv6Address:
+    """The address in a destination options header with a Home Address option that nobody takes, as our packet filter
+    left it; `data` starts with that header. DecodeError for any other.
+    """
+    if data[6:8] != bytes((UNBOUND_HOME_ADDRESS_OPTION, 16)):
+        raise DecodeError(DecodeReason.NO_HOME_ADDRESS)
+    return _home_address(data[8:24])
 
 
 def parse_type2_routing_header(header: bytes) -> Carried:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mn_lab.lab import Lab
-from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS, MOBILE_SIDE
+from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS, HOST_INTERFACE, MOBILE_SIDE
 from tests.kernel.wire import Capture
 
 CN, HA, HOME = str(CORRESPONDENT_ADDRESS), str(HOME_AGENT_ADDRESS), str(HOME_ADDRESS)
@@ -87,6 +87,32 @@ def test_a_home_address_without_binding_is_unreachable(lab: Lab) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         ping(lab, "cn", str(HOME_ADDRESS + 1))
     assert "Destination unreachable" in caught.value.stdout
+
+
+DIRECT = """
+import sys
+from scapy.all import HAO, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, send
+source, target, *homes = sys.argv[1:]
+for home in homes:
+    header = IPv6(src=source, dst=target) / IPv6ExtHdrDestOpt(options=[HAO(hoa=home)])
+    send(header / ICMPv6EchoRequest(id=0xBAD), verbose=False)
+"""
+
+
+@pytest.mark.req("PKT-07", "PKT-08", "FMT-07")
+def test_payload_with_a_home_address_option_needs_a_binding(lab: Lab) -> None:
+    router, bound, other = str(lab.layout.link("wifi").router), care_of(lab, "wifi"), str(HOME_ADDRESS + 1)
+    before = counter(lab, "Home Address option without a binding")
+    with Capture(lab, "ha", HOST_INTERFACE) as capture:
+        lab.run("wifi", sys.executable, "-c", DIRECT, router, HA, HOME, other, "ff0e::1", "fe80::1")
+        lab.run("wifi", sys.executable, "-c", DIRECT, bound, HA, HOME, other)
+        assert arrives(lab, "wifi", HA)
+    errors = capture.rows("mip6.mhtype == 7 && !icmpv6", ["ipv6.src", "ipv6.dst", "mip6.be.status", "mip6.be.haddr"])
+    assert errors == [[HA, router, "1", HOME], [HA, router, "1", other], [HA, bound, "1", other]]
+    assert counter(lab, "Home Address option without a binding") == before + 3
+    assert capture.rows("icmpv6.type == 129 && icmpv6.echo.identifier == 0xbad", ["frame.number"]) == []
+    problems = capture.rows("icmpv6.type == 4 && icmpv6.code == 2", ["ipv6.src", "ipv6.dst"])
+    assert problems == [[f"{HA},{bound}", f"{bound},{HA}"]], "it is bound, but this kernel takes no such packet"
 
 
 class TestOuterSource:

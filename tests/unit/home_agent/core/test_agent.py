@@ -20,14 +20,16 @@ from home_agent.core.events import (
     SettingsChanged,
     Tell,
     Tick,
+    UnboundReceived,
     UplinkChanged,
 )
 from home_agent.core.settings import Node
 from mip6.reception import ERROR_BURST
 from mip6.wire.errors import DecodeError, DecodeReason
 from mip6.wire.icmp import packet_too_big, parse_packet_too_big
-from mip6.wire.messages import BindingRefreshRequest, decode
+from mip6.wire.messages import BindingError, BindingRefreshRequest, decode
 from mip6.wire.options import BindingIdentifier
+from mip6.wire.registry import BindingErrorStatus
 from tests.unit.home_agent.core.updates import EPOCH_S, ETHERNET, HOME, LAPTOP, OWN, ROUTER, WIFI, Bench, bid, settings
 
 CORRESPONDENT = IPv6Address("2001:db8:c::2")
@@ -229,3 +231,33 @@ def test_a_node_that_was_added_is_served() -> None:
     answer = bench.update(bid(1, ETHERNET))
     assert answer is not None
     assert answer.status == 0
+
+
+@pytest.mark.req("PKT-08", "FMT-07")
+def test_payload_from_where_its_home_address_is_not_bound_draws_a_binding_error() -> None:
+    bench = Bench()
+    bench.update(bid(1, ETHERNET))
+    assert step(bench, UnboundReceived(ETHERNET, HOME)) == [], "bound since the packet filter looked"
+    for source, home_address in ((WIFI, HOME), (ETHERNET, CORRESPONDENT)):
+        (command,) = step(bench, UnboundReceived(source, home_address))
+        assert isinstance(command, Send)
+        packet = command.packet
+        assert decode(packet.data) == BindingError(BindingErrorStatus.UNKNOWN_BINDING, home_address)
+        assert (packet.source, packet.destination, packet.home_address) == (OWN, source, None)
+        assert not packet.protected
+    assert bench.state.dropped == {"Home Address option without a binding": 2}
+
+
+@pytest.mark.req("MH-20")
+@pytest.mark.parametrize("source", ["::", "fe80::1", "ff02::1"])
+def test_no_binding_error_goes_to_what_is_no_care_of_address(source: str) -> None:
+    bench = Bench()
+    assert step(bench, UnboundReceived(IPv6Address(source), HOME)) == []
+    assert bench.state.dropped == {"Home Address option without a binding": 1}
+
+
+@pytest.mark.req("MH-20", "PKT-08")
+def test_binding_errors_about_payload_are_limited() -> None:
+    bench = Bench()
+    said = [step(bench, UnboundReceived(WIFI, HOME)) for _ in range(int(ERROR_BURST) + 10)]
+    assert [bool(commands) for commands in said] == [True] * int(ERROR_BURST) + [False] * 10

@@ -17,6 +17,7 @@ from mip6.wire.extension import (
     is_routable,
     parse_home_address_option,
     parse_type2_routing_header,
+    parse_unbound_home_address,
     type2_routing_header,
 )
 from mip6.wire.registry import NextHeader
@@ -38,6 +39,22 @@ NOT_ROUTABLE = ["::", "::1", "fe80::1", "ff02::1", "ff0e::1", "::ffff:192.0.2.1"
 def test_home_address_option() -> None:
     assert home_address_option(HOA, NextHeader.MOBILITY) == octets(f"87 02 01 02 0000 c9 10 {HOA_HEX}")
     assert home_address_option(HOA, NextHeader.ICMPV6)[0] == 58
+
+
+def test_a_home_address_that_nobody_takes_is_read_from_its_header_in_front_of_payload() -> None:
+    assert parse_unbound_home_address(octets(f"3a 02 01 02 0000 5e 10 {HOA_HEX} 80 00 0000")) == HOA
+    for wrong in (f"3a 02 01 02 0000 c9 10 {HOA_HEX}", f"3a 02 01 02 0000 5e 0f {HOA_HEX}", "3a 00 01 04 0000 0000"):
+        with pytest.raises(DecodeError, match=DecodeReason.NO_HOME_ADDRESS.value):
+            parse_unbound_home_address(octets(wrong))
+    with pytest.raises(DecodeError, match=DecodeReason.BAD_OPTION_LENGTH.value):
+        parse_unbound_home_address(octets("3a 02 01 02 0000 5e 10 0000"))
+
+
+@pytest.mark.req("PKT-07")
+@pytest.mark.parametrize("address", NOT_ROUTABLE)
+def test_nobody_has_a_home_address_that_is_not_routable(address: str) -> None:
+    with pytest.raises(DecodeError, match=DecodeReason.BAD_HOME_ADDRESS.value):
+        parse_unbound_home_address(octets("3a 02 01 02 0000 5e 10") + IPv6Address(address).packed)
 
 
 @pytest.mark.req("FMT-16")
