@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mip6.config import check_ikev2, check_static_keys, fault, load
+from mip6.wire.extension import is_routable
 from mn_agent.core.settings import Settings
 
 DEFAULT_PATH = Path("/etc/monami6/agent.toml")
@@ -33,6 +34,9 @@ def read(path: Path) -> Settings:
     for correspondent in settings.route_optimization.hosts:
         if correspondent in (settings.home.address, *agents):
             what = f": {correspondent} must differ from the home address and the home agents"
+            raise fault(path, ("route_optimization", "correspondents"), what)
+        if not is_routable(correspondent):
+            what = f": {correspondent} must be a global or unique local address of one host"
             raise fault(path, ("route_optimization", "correspondents"), what)
     if settings.route_optimization.correspondents and settings.protects_payload:
         raise fault(

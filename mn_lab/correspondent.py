@@ -63,6 +63,7 @@ class Fault(StrEnum):
     CARE_OF_NONCE_EXPIRED = "care-of-nonce-expired"
     BOTH_NONCES_EXPIRED = "both-nonces-expired"
     REFUSES = "refuses"
+    FULL = "full"
     PLAIN = "plain"
     """Knows no binding identifiers."""
     SINGLE = "single"
@@ -74,6 +75,8 @@ _EXPIRED = {
     Fault.CARE_OF_NONCE_EXPIRED: Status.EXPIRED_CARE_OF_NONCE_INDEX,
     Fault.BOTH_NONCES_EXPIRED: Status.EXPIRED_NONCES,
 }
+
+_REFUSED = {Fault.REFUSES: Status.ADMINISTRATIVELY_PROHIBITED, Fault.FULL: Status.INSUFFICIENT_RESOURCES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +272,9 @@ class Correspondent:
         sequence = update.message.sequence
         if entry is not None and entry.known_until_at > now and not _is_later(sequence, entry.sequence):
             return self._acknowledge(update, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, sequence=entry.sequence)
-        if Fault.REFUSES in self.faults:
-            return self._acknowledge(update, Status.ADMINISTRATIVELY_PROHIBITED)
+        for fault, refusal in _REFUSED.items():
+            if fault in self.faults:
+                return self._acknowledge(update, refusal)
         if Fault.PLAIN not in self.faults:
             status = self._refusal(update, self._held(update.home_address, now))
             if status is not None:

@@ -13,6 +13,7 @@ from typing import assert_never
 from mip6 import path_mtu, tunnels
 from mip6.ipsec import Side
 from mip6.tunnels import Negotiated
+from mip6.wire.extension import is_routable
 from mn_agent.core import (
     bindings,
     correspondents,
@@ -415,7 +416,9 @@ def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
     """Have the way to correspondents direct, over every binding that the home agent holds (RFC 6275 section 11.7.2)."""
     registered = state.registration
     wishes, home = state.settings.route_optimization, state.settings.home
-    asked = wishes.hosts | {address for address in state.seen if wishes.includes(address)}
+    # What stays on a link, or goes to many, gets no Home Address option (RFC 6275 section 11.3.1)
+    seen = {address for address in state.seen if wishes.includes(address) and is_routable(address)}
+    asked = wishes.hosts | seen
     asked -= {home.address, home.agent, *home.alternatives}
     direct = state.optimizes and not registered.leaving and state.home_for_good is None
     addresses = asked if direct else frozenset()

@@ -115,6 +115,36 @@ def test_payload_with_a_home_address_option_needs_a_binding(lab: Lab) -> None:
     assert problems == [[f"{HA},{bound}", f"{bound},{HA}"]], "it is bound, but this kernel takes no such packet"
 
 
+JOIN = """
+import socket, struct, sys
+group = socket.inet_pton(socket.AF_INET6, sys.argv[1])
+member = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+for number in (0, *(index for index, name in socket.if_nameindex() if name in sys.argv[2:])):
+    try:
+        member.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + struct.pack("=I", number))
+    except OSError as error:
+        assert number, error  # the one that the kernel has chosen for 0
+"""
+
+
+@pytest.mark.req("SRC-04")
+def test_groups_are_joined_on_the_links_and_not_through_the_tunnel(lab: Lab) -> None:
+    """Reports have link-local addresses (RFC 3810 section 5.2.13). The home agent asks for none."""
+    group = "ff0e::6d36"
+    with Capture(lab, "ethernet", MOBILE_SIDE) as ethernet, Capture(lab, "wifi", MOBILE_SIDE) as wifi:
+        lab.run("mn", sys.executable, "-c", JOIN, group, "eth0", "wlan0")
+        assert arrives(lab, "mn", CN)
+    for capture in (ethernet, wifi):
+        reports = capture.rows(
+            f"icmpv6.mldr.mar.multicast_address == {group}", ["ipv6.src", "ipv6.dst", "ipv6.nxt", "ipv6.opt.type"]
+        )
+        assert reports
+        for source, destination, headers, options in reports:
+            assert source.startswith("fe80::")
+            assert (destination, headers) == ("ff02::16", "0"), "hop-by-hop options, and no tunnel"
+            assert "201" not in options.split(",")
+
+
 class TestOuterSource:
     """The outer source is the registered care-of address, whatever the kernel would choose."""
 

@@ -11,9 +11,10 @@ import pytest
 from mn_lab import network
 from mn_lab.commands import LabError, ip_batch, run
 from mn_lab.lab import Lab
-from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS
+from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT, HOME_AGENT_ADDRESS, HOST_INTERFACE
 from mn_lab.traffic import DOWN, UP
 from tests.kernel.home_link import SECOND, HomeLink
+from tests.kernel.wire import Capture
 
 MOST_LOST_S = 6.0
 """Three seconds of patience, the check of the home address, and some for a busy machine."""
@@ -48,6 +49,20 @@ def test_the_home_agent_stands_in_for_the_mobile_node_on_the_home_link(lab: Lab,
     with pytest.raises(LabError, match="100% packet loss"):
         run(network.in_namespace(home.host, *ping))
     assert home.neighbor(home.host, "eth0") is None
+
+
+@pytest.mark.req("HA-22")
+def test_no_multicast_of_the_home_link_goes_through_the_tunnel(lab: Lab, home: HomeLink) -> None:
+    """Of wider scope neither: nobody can subscribe."""
+    ping = ("ping", "-6", "-c", "2", "-i", "0.2", "-W", "2", "-I", "eth0")
+    with Capture(lab, HOME_AGENT, HOST_INTERFACE, "ip6 proto 41") as uplink, Capture(lab, HOME_AGENT, "eth1") as link:
+        for group in ("ff02::1", "ff02::6d36", "ff05::6d36", "ff0e::6d36"):
+            run(network.in_namespace(home.host, "sh", "-c", f"{' '.join(ping)} -t 64 {group} || true"))
+        run(network.in_namespace(home.host, *ping, str(HOME_ADDRESS)))
+    heard = {destination for (destination,) in link.rows("icmpv6.type == 128", ["ipv6.dst"])}
+    assert heard >= {"ff02::1", "ff02::6d36", "ff05::6d36", "ff0e::6d36"}
+    inside = {one.split(",")[-1] for (one,) in uplink.rows("icmpv6.type == 128", ["ipv6.dst"])}
+    assert inside == {str(HOME_ADDRESS)}
 
 
 @pytest.mark.req("HA-07")

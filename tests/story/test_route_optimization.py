@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mip6.kernel import host
 from mip6.return_routability import MAX_RR_BINDING_LIFETIME_S, MAX_TOKEN_LIFETIME_S
 from mip6.wire.messages import (
     BindingAcknowledgement,
@@ -28,9 +29,11 @@ from mip6.wire.options import (
     NonceIndices,
 )
 from mip6.wire.registry import BindingUpdateFlag
+from mip6.xfrm import Protocol, Selector
 from mn_agent.core.correspondent_answers import DO_NOT_SEND_S, ERROR_PAUSE_S
 from mn_agent.core.correspondents import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from mn_agent.core.events import CorrespondentsSeen, Refused, StopRequested
+from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.policy_file import FlowRule, Policy
 from mn_agent.core.registration import MAX_UPDATE_RATE
 from mn_agent.core.settings import RouteOptimizationSettings, RouterSettings
@@ -498,6 +501,22 @@ def test_of_a_network_those_are_asked_with_whom_there_is_traffic() -> None:
     world.run(5)
     assert world.bound() == {}
     assert world.mn.correspondents.known == {}
+
+
+@pytest.mark.req("SRC-03")
+def test_what_stays_on_a_link_or_goes_to_many_never_gets_a_home_address_option() -> None:
+    """Neighbor Discovery has nothing else: link-local addresses and groups."""
+    on_link = ("fe80::1", "ff02::1", "ff02::1:ff00:1", "ff0e::1")
+    world = DirectWorld(three_links(), settings=optimizing("::/0"))
+    world.start().run(5)
+    world.mobile_node(CorrespondentsSeen(frozenset((CN, *map(IPv6Address, on_link)))))
+    world.run(60)
+    assert world.directly()
+    assert set(world.mn.correspondents.known) == {CN}
+    kernel = wanted_kernel(world.mn)
+    options = [one for one in kernel.policies if one.templates[0].protocol is Protocol.HAO]
+    assert [one.id.selector for one in options] == [Selector(host(HOME), host(CN))]
+    assert [one.destination for one in kernel.states if one.protocol is Protocol.HAO] == [CN]
 
 
 def test_a_home_agent_that_takes_one_care_of_address_is_no_hindrance() -> None:

@@ -340,6 +340,12 @@ class TestRouteOptimization:
         with pytest.raises(ConfigError, match=f"correspondents: {address} must differ from the home address and the"):
             self.read(tmp_path, f'["2001:db8:cc::1", "{address}"]', STATIC.format("manual"))
 
+    @pytest.mark.req("SRC-03")
+    @pytest.mark.parametrize("address", ["fe80::1", "ff0e::1", "::1"])
+    def test_nobody_on_a_link_only_and_no_group(self, tmp_path: Path, address: str) -> None:
+        with pytest.raises(ConfigError, match=f"correspondents: {address} must be a global or unique local address"):
+            self.read(tmp_path, f'["2001:db8:cc::1", "{address}"]', STATIC.format("manual"))
+
     def test_nothing_that_is_to_be_protected_goes_directly(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="what goes directly is not protected; .* payload must be false"):
             self.read(tmp_path, '["2001:db8:cc::1"]', IKEV2)

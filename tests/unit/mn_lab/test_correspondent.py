@@ -34,7 +34,7 @@ from mn_lab.correspondent import Correspondent, Fault, Nonce
 
 HOA, COA, CN = IPv6Address("2001:db8:f00::10"), IPv6Address("2001:db8:1::64"), IPv6Address("2001:db8:cc::1")
 OTHER = IPv6Address("2001:db8:2::64")
-ACK = BindingUpdateFlag.ACKNOWLEDGE
+ACK, NO_FLAGS = BindingUpdateFlag.ACKNOWLEDGE, BindingUpdateFlag(0)
 
 
 class MobileNode:
@@ -208,6 +208,40 @@ def test_what_ended_a_binding_is_not_undone_by_an_old_update() -> None:
     assert mn.register(sequence=5).status == Status.ACCEPTED, "nobody knows the number any more"
 
 
+@pytest.mark.req("HA-14")
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (None, None),
+        (Fault.HOME_NONCE_EXPIRED, Status.EXPIRED_HOME_NONCE_INDEX),
+        (Fault.CARE_OF_NONCE_EXPIRED, Status.EXPIRED_CARE_OF_NONCE_INDEX),
+        (Fault.BOTH_NONCES_EXPIRED, Status.EXPIRED_NONCES),
+        (Fault.FULL, Status.INSUFFICIENT_RESOURCES),
+    ],
+)
+def test_without_a_wish_for_an_answer_there_is_one_about_failures_only(fault: Fault | None, status: int | None) -> None:
+    mn = MobileNode().test()
+    mn.cn.faults |= {fault} if fault is not None else set()
+    silent = mn.send_all(mn.update(flags=NO_FLAGS), COA, HOA)
+    answers = [*silent, *mn.send_all(mn.update(), COA, HOA)]
+    statuses = [
+        one.status for one in map(decode, (one.data for one in answers)) if isinstance(one, BindingAcknowledgement)
+    ]
+    assert statuses == ([status] * 2 if status is not None else [Status.ACCEPTED])
+    assert len(silent) == (status is not None)
+    assert (mn.bindings == {}) == (status is not None)
+
+
+@pytest.mark.req("HA-14")
+def test_a_number_that_is_not_later_is_told_though_no_answer_is_wished_for() -> None:
+    mn = MobileNode().test()
+    mn.register(sequence=7)
+    (answer,) = mn.send_all(mn.update(flags=NO_FLAGS, sequence=7), COA, HOA)
+    told = decode(answer.data)
+    assert isinstance(told, BindingAcknowledgement)
+    assert told.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW
+
+
 @pytest.mark.req("RR-16")
 def test_a_number_that_is_not_later_is_refused_with_the_last() -> None:
     mn = MobileNode().test()
@@ -302,6 +336,7 @@ def test_after_a_restart_nothing_is_known() -> None:
         (Fault.CARE_OF_NONCE_EXPIRED, True, True, 137),
         (Fault.BOTH_NONCES_EXPIRED, True, True, 138),
         (Fault.REFUSES, True, True, 129),
+        (Fault.FULL, True, True, 130),
         (Fault.SINGLE, True, True, 166),
         (Fault.PLAIN, True, True, 0),
     ],
