@@ -1,7 +1,7 @@
 """What a valid Binding Update does to a mobile node's bindings (RFC 5648 section 6.2)."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address
@@ -63,7 +63,9 @@ def change(
     if PLAIN in held and not overwrite:
         return Status.MCOA_NON_MCOA_BINDING_EXISTS
     left = {} if overwrite else remaining(held, options, home_address)
-    judge = partial(_status, home_address=home_address, takes_home=takes_home)
+    known = {binding.care_of for binding in held.values()}
+    proved = None if settings.bulk_registration else known | {packet_source, home_address}
+    judge = partial(_status, home_address=home_address, takes_home=takes_home, proved=proved)
     return _add(held, left, options, judge, lifetime, settings, now)
 
 
@@ -123,8 +125,17 @@ def _add(
     return Outcome(bindings, statuses, lifetime)
 
 
-def _status(option: BindingIdentifier, care_of: object, *, home_address: IPv6Address, takes_home: bool) -> Status:
-    """A home binding is for the home address, nothing else is, and it takes a home link."""
+def _status(
+    option: BindingIdentifier,
+    care_of: object,
+    *,
+    home_address: IPv6Address,
+    takes_home: bool,
+    proved: Set[IPv6Address] | None,
+) -> Status:
+    """A home binding is for the home address, nothing else is, and it takes a home link. `proved`: the addresses that
+    may be bound, for the mobile node sends from them; None: any.
+    """
     if option.bid == PLAIN:
         return Status.MCOA_MALFORMED
     if option.home and not takes_home:
@@ -135,4 +146,6 @@ def _status(option: BindingIdentifier, care_of: object, *, home_address: IPv6Add
         return Status.INVALID_CARE_OF_ADDRESS
     if not is_routable(care_of) or option.home != (care_of == home_address):
         return Status.MCOA_MALFORMED
+    if proved is not None and care_of not in proved:
+        return Status.INVALID_CARE_OF_ADDRESS
     return Status.MCOA_RETURNHOME_WO_NDP if option.home else Status.ACCEPTED

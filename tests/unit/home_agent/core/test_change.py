@@ -198,6 +198,19 @@ def test_bulk_registration_can_be_prohibited() -> None:
     assert statuses(bench.update(bid(1, ETHERNET))) == (0, {1: 0})
 
 
+@pytest.mark.req("SC-02", "MCOA-70")
+def test_nobody_has_traffic_sent_to_an_address_that_he_does_not_send_from_if_that_is_asked_for() -> None:
+    bench = Bench(bulk_registration=False)
+    assert statuses(bench.update(bid(1, WIFI), source=ETHERNET)) == (Status.INVALID_CARE_OF_ADDRESS, {1: 0})
+    assert bench.bindings() == {}
+    assert statuses(bench.update(bid(1, ETHERNET), source=ETHERNET)) == (0, {1: 0})
+    assert statuses(bench.update(bid(1, LTE), source=ETHERNET)) == (Status.INVALID_CARE_OF_ADDRESS, {1: 0})
+    assert bench.bindings() == {1: ETHERNET}
+    for care_of in (None, ETHERNET):
+        assert statuses(bench.update(bid(1, care_of), source=WIFI)) == (0, {1: 0}), "it is known"
+    assert statuses(Bench().update(bid(1, WIFI), source=ETHERNET)) == (0, {1: 0}), "else nobody asks for it"
+
+
 def test_a_node_has_only_so_many_bindings() -> None:
     bench = held(max_bindings=2)
     answer = bench.update(bid(2, WIFI), bid(3, LTE))
