@@ -65,7 +65,9 @@ def _unserved_at(state: State) -> float:
         if path.rtt_s is not None and path.asked_at > heard_at:
             asked.append(path.asked_at)
             count += path.unproved
-    return min(asked) + SILENCE_S if count >= QUESTIONS else inf
+    # No other one is asked before (RFC 6275 section 11.4.1)
+    patience_s = max(SILENCE_S, state.settings.registration.first_timeout_s)
+    return min(asked) + patience_s if count >= QUESTIONS else inf
 
 
 def _is_unreachable_for_ike(state: State) -> bool:

@@ -15,12 +15,12 @@ from mip6.wire.discovery import HomeAgentAddressDiscoveryReply, HomeAgentAddress
 from mip6.wire.discovery import decode as decode_discovery
 from mip6.wire.discovery import encode as encode_discovery
 from mip6.wire.extension import Packet
-from mip6.wire.messages import BindingAcknowledgement, HomeAgentSwitch, encode
-from mip6.wire.registry import IcmpType, RevocationTrigger, Status
+from mip6.wire.messages import BindingAcknowledgement, BindingUpdate, HomeAgentSwitch, encode
+from mip6.wire.registry import BindingAcknowledgementFlag, IcmpType, RevocationTrigger, Status
 from mn_agent.core import agent
 from mn_agent.core.commands import EstablishIke
 from mn_agent.core.discovery import AGAIN_S, GIVEN_UP_S
-from mn_agent.core.events import IcmpReceived, IkeLooked, IkeTried, PacketReceived
+from mn_agent.core.events import IcmpReceived, IkeLooked, IkeTried, PacketReceived, StopRequested
 from mn_agent.core.home_agents import GOING_S, LONGEST_S, SILENCE_S
 from mn_agent.core.saved import save
 from mn_agent.core.settings import ProbingSettings
@@ -40,6 +40,7 @@ from tests.story.world import (
 
 SECOND, THIRD = AGENT + 1, AGENT + 2
 USUAL = ProbingSettings()
+NO_FLAGS = BindingAcknowledgementFlag(0)
 
 
 def other(address: IPv6Address) -> HomeAgentSettings:
@@ -122,6 +123,27 @@ def test_they_stand_in_a_ring_and_pauses_grow() -> None:
     assert in_use(world) == THIRD
     assert set(world.bindings()) == {1, 2, 3}
     assert world.mn.home_agents_tried == 0
+
+
+@pytest.mark.req("REG-27")
+@pytest.mark.parametrize("first_timeout_s", [1.5, 8.0])
+@pytest.mark.parametrize("known", [False, True])
+def test_another_one_is_asked_only_when_the_one_in_use_had_its_time(first_timeout_s: float, *, known: bool) -> None:
+    settings = mobile_node_settings(USUAL, first_timeout_s=first_timeout_s)
+    settings = replace(settings, home=replace(settings.home, alternatives=(SECOND,)))
+    world = World(three_links(), settings=settings, others=(other(SECOND),))
+    if known:
+        world.start().run(5)
+        world.restart_agent(same_boot=False)
+        world.updates.clear()
+    world.silent.add(AGENT)
+    at = world.now
+    (world if known else world.start()).run(40)
+    asked = [sent.packet.destination for sent in world.updates]
+    assert asked[0] == AGENT
+    first = next(sent.at for sent in world.updates if sent.packet.destination == SECOND)
+    assert first - at >= max(first_timeout_s, SILENCE_S)
+    assert in_use(world) == SECOND
 
 
 @pytest.mark.parametrize("status", [Status.HOME_REGISTRATION_NOT_SUPPORTED, Status.NOT_HOME_SUBNET])
@@ -394,6 +416,66 @@ def test_what_is_no_answer_to_the_last_question_is_none() -> None:
     before = world.mn.settings.home.alternatives
     reply(identifier, AGENT, HOME, IPv6Address("fe80::1"), THIRD, THIRD)
     assert (before, world.mn.settings.home.alternatives) == ((), (THIRD,))
+
+
+@pytest.mark.req("REG-29")
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_a_home_agent_that_was_discovered_is_told_of_the_end_though_the_agent_was_killed(*, same_boot: bool) -> None:
+    """It would stand in for us on the home link until the bindings run out, which a day is too long for."""
+    world = start_discovering()
+    world.silent.add(AGENT)
+    world.run(60)
+    world.restart_agent(same_boot=same_boot)
+    world.run(5)
+    assert in_use(world) == SECOND
+    assert set(world.bindings()) == {1, 2, 3}
+    world.mobile_node(StopRequested())
+    world.run(2)
+    last = world.updates[-1]
+    assert isinstance(last.message, BindingUpdate)
+    assert (last.packet.destination, last.message.lifetime) == (SECOND, 0)
+    assert world.bindings() == {}
+    assert mobile_node_settings().registration.lifetime_s <= 600
+
+
+@pytest.mark.req("SC-05")
+def test_a_home_agent_that_somebody_made_up_gets_no_more_than_questions() -> None:
+    """Messages have to be protected with the keys of our home agents; a reply about home agents is not."""
+    made_up = IPv6Address("2001:db8:bad::1")
+    settings = replace(test_ipsec.SETTINGS, home=replace(test_ipsec.SETTINGS.home, discover=True), probing=USUAL)
+    home_agent = test_ipsec.home_agent()
+    world = World(three_links(), settings=settings, home_agent=home_agent, others=(_at(home_agent, SECOND),))
+    world.answers_questions = False
+    world.start().run(5)
+    reply = HomeAgentAddressDiscoveryReply(
+        world.mn.discovery.identifier, mobile_router=False, home_agents=(made_up, SECOND)
+    )
+    world.mobile_node(IcmpReceived(encode_discovery(reply, AGENT, HOME)))
+    world.run(30)
+    assert (in_use(world), world.mn.settings.home.alternatives) == (AGENT, (made_up, SECOND))
+    assert world.flows()
+    carriers: dict[int, object] = {}
+
+    def says_yes() -> None:
+        """In clear, once to each update: it has no keys."""
+        update = world.updates[-1]
+        if in_use(world) != made_up or update.packet.destination != made_up:
+            return
+        assert isinstance(update.message, BindingUpdate)
+        sequence = update.message.sequence
+        if sequence not in carriers:
+            carriers[sequence] = world.mn.carrier
+            data = with_checksum(encode(BindingAcknowledgement(0, NO_FLAGS, sequence, 150)), made_up, HOME)
+            answer = PacketReceived(Packet(made_up, update.packet.source, HOME, data))
+            world.at(world.now + 0.001, lambda: world.mobile_node(answer))
+
+    world.silent |= {AGENT, made_up}
+    world.watchers.append(says_yes)
+    world.run(60)
+    assert carriers
+    assert set(carriers.values()) == {None}, "no payload for it"
+    assert world.mn.ignored["not protected by IPsec"] > 0
+    assert in_use(world) == SECOND
 
 
 def test_a_discovered_home_agent_is_kept_over_a_restart() -> None:
