@@ -233,7 +233,7 @@ def test_a_mobile_node_without_ipsec_cannot_be_sent_away(lab: Lab) -> None:
     assert home_agent(lab, "switch-away", "somebody").returncode == 10
 
 
-@pytest.mark.req("BRI-04", "BRI-05")
+@pytest.mark.req("BRI-04", "BRI-05", "MCOA-72")
 def test_the_operator_ends_bindings(lab: Lab) -> None:
     def revoke(*arguments: str) -> subprocess.CompletedProcess[str]:
         return home_agent(lab, "revoke", *arguments)

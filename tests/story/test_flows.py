@@ -11,6 +11,7 @@ from mip6.wire.registry import FlowStatus
 from mip6.wire.traffic_selectors import Ipv6Selector, Span
 from mn_agent.core.answers import REFUSAL_RETRY_S
 from mn_agent.core.events import StopRequested, Subject
+from mn_agent.core.flow_bindings import FlowBinding
 from mn_agent.core.policy_file import FlowRule, Policy
 from tests.story.test_refusals import answer
 from tests.story.world import (
@@ -46,6 +47,22 @@ def described(update: BindingUpdate) -> list[int]:
 
 def named(update: BindingUpdate) -> list[int]:
     return [fid for option in update.options if isinstance(option, FlowSummary) for fid in option.fids]
+
+
+@pytest.mark.req("BUL-07")
+def test_what_is_told_of_flows_is_kept_and_whether_the_home_agent_has_it() -> None:
+    world = World(three_links(), policy=FLOWS).start().run(0.03)
+    wanted = {
+        1: FlowBinding(1, SELECTORS[0], (3,)),
+        2: FlowBinding(2, SELECTORS[1], (2,)),
+        3: FlowBinding(3, SELECTORS[2], (2, 3)),
+    }
+    assert world.mn.registration.flows.keys() == wanted.keys()
+    assert not any(entry.held for entry in world.mn.registration.flows.values()), "none is active"
+    world.run(5)
+    assert {fid: entry.wanted for fid, entry in world.mn.registration.flows.items()} == wanted
+    assert {fid: entry.held for fid, entry in world.mn.registration.flows.items()} == wanted
+    assert world.mn.registration.entries.keys() == {1, 2, 3}, "beside the bindings"
 
 
 @pytest.mark.req("FLOW-12", "FLOW-15", "FLOW-16")

@@ -460,7 +460,7 @@ def kernels(world: World) -> tuple[Kernel, Kernel]:
     return wanted_kernel(world.mn), wanted_by_home_agent(world.ha)
 
 
-@pytest.mark.req("SEC-07", "SEC-10", "SEC-18", "SEC-29", "SEC-30", "MCOA-69")
+@pytest.mark.req("SEC-07", "SEC-10", "SEC-18", "SEC-29", "SEC-30", "MCOA-69", "FLOW-33")
 def test_each_care_of_address_has_a_tunnel_of_its_own_before_it_is_registered() -> None:
     world, charons = start()
     assert sorted(world.tunnels) == [0, 1, 2, 3]

@@ -7,13 +7,21 @@ import pytest
 
 from home_agent.core import agent as ha_agent
 from home_agent.core.events import PacketReceived as ReceivedByHomeAgent
+from home_agent.core.events import RevocationRequested, SwitchRequested
 from home_agent.core.kernel import associations
 from home_agent.core.kernel import wanted_kernel as wanted_by_home_agent
 from home_agent.core.settings import HomeAgent, Node
 from home_agent.core.settings import Settings as HomeAgentSettings
 from mip6.ipsec import StaticKeys, StaticPair
+from mip6.kernel import host
 from mip6.wire.checksum import with_checksum
-from mip6.wire.messages import BindingAcknowledgement, BindingRefreshRequest, BindingUpdate
+from mip6.wire.messages import (
+    BindingAcknowledgement,
+    BindingRefreshRequest,
+    BindingRevocationIndication,
+    BindingUpdate,
+    HomeAgentSwitch,
+)
 from mip6.wire.options import (
     AlternateCareOfAddress,
     BindingIdentifier,
@@ -21,7 +29,8 @@ from mip6.wire.options import (
     MessageReplayProtection,
     MobileNodeIdentifier,
 )
-from mip6.xfrm import Direction
+from mip6.wire.registry import NextHeader, RevocationTrigger
+from mip6.xfrm import Direction, Selector
 from mn_agent.core.events import PacketReceived
 from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.report import status
@@ -107,6 +116,31 @@ def test_a_request_to_refresh_is_protected_too() -> None:
     requests = [sent for sent in world.answers if isinstance(sent.message, BindingRefreshRequest)]
     assert requests
     assert all(sent.packet.protected for sent in requests)
+
+
+@pytest.mark.req("SEC-12", "SEC-14")
+def test_one_pair_of_associations_has_every_message_between_home_address_and_home_agent() -> None:
+    """Of whichever type: the kernel sees none in a packet that arrives."""
+    world = start()
+    care_of = world.bindings()[1]
+    world.home_agent_hears(RevocationRequested(HOME, frozenset({3}), RevocationTrigger.ADMINISTRATIVE_REASON))
+    world.home_agent_hears(SwitchRequested(HOME, (AGENT + 1,)))
+    for link in world.links.values():
+        link.loss = 1.0
+    world.run(600)
+    for kind in (BindingAcknowledgement, BindingRefreshRequest, BindingRevocationIndication, HomeAgentSwitch):
+        assert any(isinstance(sent.message, kind) for sent in world.answers)
+    assert all(sent.packet.protected for sent in (*world.updates, *world.answers))
+    up, down = (Selector.mobility(*ends) for ends in ((host(HOME), host(AGENT)), (host(AGENT), host(HOME))))
+    for wanted, out, into in ((wanted_kernel(world.mn), up, down), (wanted_by_home_agent(world.ha), down, up)):
+        found = {
+            (policy.id.direction, policy.id.selector): policy.templates[0].reqid
+            for policy in wanted.policies
+            if policy.id.selector.protocol == NextHeader.MOBILITY
+        }
+        assert found.keys() == {(Direction.OUT, out), (Direction.IN, into)}
+        assert len({*found.values(), *(state.reqid for state in wanted.states if state.algorithms)}) == 1
+    assert care_of not in {state.source for state in wanted_kernel(world.mn).states if state.algorithms}
 
 
 @pytest.mark.req("SEC-31")

@@ -59,7 +59,7 @@ def updates_since(world: World, moment: float) -> list[Sent]:
 
 
 @both_modes
-@pytest.mark.req("BRI-04", "BRI-05", "MH-13")
+@pytest.mark.req("BRI-04", "BRI-05", "MH-13", "MCOA-72")
 def test_a_revoked_care_of_address_is_left_at_once_and_alone_for_a_while(start: Start) -> None:
     world = start()
     at = world.now

@@ -31,7 +31,7 @@ from mip6.wire.options import (
 from mip6.wire.registry import BindingUpdateFlag
 from mip6.xfrm import Protocol, Selector
 from mn_agent.core.correspondent_answers import DO_NOT_SEND_S, ERROR_PAUSE_S
-from mn_agent.core.correspondents import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from mn_agent.core.correspondents import FIRST_PAUSE_S, LONGEST_PAUSE_S, Entry
 from mn_agent.core.events import CorrespondentsSeen, Refused, StopRequested
 from mn_agent.core.kernel import wanted_kernel
 from mn_agent.core.policy_file import FlowRule, Policy
@@ -452,6 +452,59 @@ def test_many_links_are_tested_three_a_second() -> None:
     check_limits(world)
     times = [one.at for one in world.sent(CareOfTestInit)]
     assert times[2] - times[0] == pytest.approx(0), "as many as may be at once"
+
+
+def entries(world: DirectWorld) -> dict[int, Entry]:
+    return dict(world.mn.correspondents.known[CN].entries)
+
+
+@pytest.mark.req("BUL-01", "BUL-08")
+def test_there_is_an_entry_for_each_binding_while_it_is_proved_and_while_it_lives() -> None:
+    world = DirectWorld(three_links(), settings=optimizing(lifetime_s=100))
+    world.cn.faults.add(Fault.NO_CARE_OF_TEST)
+    world.start().run(2)
+    assert world.mn.registration.entries.keys() == {1, 2, 3}, "for the home agent"
+    assert world.mn.correspondents.known.keys() == {CN}
+    assert {bid: entry.binding for bid, entry in entries(world).items()} == dict.fromkeys((1, 2, 3))
+    world.cn.faults.clear()
+    world.run(5)
+    held = {bid: entry.binding.care_of for bid, entry in entries(world).items() if entry.binding is not None}
+    assert held == world.bound() == world.bindings()
+    world.cn.faults.add(Fault.SILENT)
+    for link in world.links.values():
+        link.blackhole = True
+    (first, *_) = sorted(entry.claimed_until_at for entry in entries(world).values())
+    world.run(first - world.now - 1)
+    assert entries(world).keys() == {1, 2, 3}
+    world.run(300)
+    assert not any(one.entries for one in world.mn.correspondents.known.values())
+
+
+@pytest.mark.req("BUL-03")
+def test_what_is_kept_while_addresses_are_proved() -> None:
+    world = DirectWorld(three_links(delay_s=0.5), settings=optimizing(first_timeout_s=5))
+    world.start().run(1.1)
+    known = world.mn.correspondents.known[CN]
+    tests = [known.home, *(entry.test for entry in known.entries.values() if entry.test.cookie)]
+    sent = [one for one in world.asked if isinstance(one.message, HomeTestInit | CareOfTestInit)]
+    assert len(tests) == len(sent) >= 2
+    assert {(one.cookie, one.sent_at) for one in tests} == {(one.message.cookie, one.at) for one in sent}  # type: ignore[union-attr]
+    assert {(one.tries.count, one.tries.due_at - one.sent_at) for one in tests} == {(1, 1.0)}
+    assert not any(one.token for one in tests)
+    world.run(8)
+    told = {
+        (one.message.keygen_token, one.message.nonce_index): one
+        for one in world.told
+        if isinstance(one.message, HomeTest | CareOfTest)
+    }
+    known = world.mn.correspondents.known[CN]
+    tests = [known.home, *(entry.test for entry in known.entries.values())]
+    assert len(tests) == 4
+    for one in tests:
+        assert (one.cookie, one.tries.count) == (b"", 0)
+        assert one.token is not None
+        answer = told[one.token.value, one.token.nonce_index]
+        assert answer.at < one.token.until_at - MAX_TOKEN_LIFETIME_S + 1 <= answer.at + 2
 
 
 # other correspondents

@@ -36,7 +36,7 @@ def lab(prefix: str) -> Iterator[Lab]:
         lab.down()
 
 
-@pytest.mark.req("SEC-01", "SEC-02", "SEC-03", "SEC-08", "SEC-21", "SEC-28", "PKT-10", "PKT-11")
+@pytest.mark.req("SEC-01", "SEC-02", "SEC-03", "SEC-08", "SEC-21", "SEC-28", "PKT-10", "PKT-11", "HA-23")
 def test_registration_with_keys_that_never_change(lab: Lab) -> None:
     """From nothing: no message in clear on the way, each from the care-of address that it registers. The first update
     has a Home Address option that no binding vouches for; policies know home addresses only.

@@ -137,7 +137,7 @@ def test_flows_on_two_links_at_once_in_esp_and_no_stray_packet(lab: Lab) -> None
             assert counts[link, f"of_{link}", direction] == fates[stream.name, direction].sent
 
 
-@pytest.mark.req("FLOW-17", "SC-09", "MCOA-69")
+@pytest.mark.req("FLOW-17", "FLOW-33", "SC-09", "MCOA-69")
 def test_flows_that_move_lose_nothing_to_anti_replay(lab: Lab) -> None:
     with Streams(lab, STREAMS) as flowing:
         let_flow(lab, 50)

@@ -19,6 +19,7 @@ def served(*nodes: Node, prefixes: tuple[str, ...] = (str(PREFIX),)) -> Settings
     return replace(EMPTY, home_agent=home_agent, node=nodes)
 
 
+@pytest.mark.req("HA-23")
 def test_nodes_get_addresses_in_turn_and_share_nothing() -> None:
     settings, addresses, secrets, spis = EMPTY, [], set(), []
     for number in range(9):

@@ -13,7 +13,14 @@ from mip6.reception import ERROR_BURST, ERRORS_PER_S
 from mip6.wire.checksum import with_checksum
 from mip6.wire.extension import Packet, build_to_mobile_node
 from mip6.wire.messages import BindingError, BindingUpdate, HomeTestInit, decode, encode
-from mip6.wire.options import BindingRefreshAdvice, MessageReplayProtection, NonceIndices, VendorSpecific
+from mip6.wire.options import (
+    BindingRefreshAdvice,
+    MessageReplayProtection,
+    NonceIndices,
+    Option,
+    UnknownOption,
+    VendorSpecific,
+)
 from mip6.wire.registry import BindingErrorStatus, BindingUpdateFlag, Status
 from tests.unit.home_agent.core.updates import (
     ETHERNET,
@@ -265,10 +272,17 @@ def test_a_bad_checksum_is_dropped_in_silence() -> None:
     assert bench.state.dropped == {"bad checksum": 1}
 
 
-@pytest.mark.req("MH-09", "FMT-07", "MH-12")
-def test_an_unknown_message_type_draws_a_binding_error() -> None:
+EXPERIMENT, UPDATE_NOTIFICATION, ITS_ACKNOWLEDGEMENT = 11, 19, 20
+"""Mobility messages that are for others (RFC 5096 and RFC 7077)."""
+EXPERIMENTAL_OPTION = 18
+"""RFC 5096."""
+
+
+@pytest.mark.req("MH-09", "FMT-07", "MH-12", "OPT-03", "OPT-05")
+@pytest.mark.parametrize("kind", [99, EXPERIMENT, UPDATE_NOTIFICATION, ITS_ACKNOWLEDGEMENT])
+def test_an_unknown_message_type_draws_a_binding_error(kind: int) -> None:
     bench = Bench()
-    data = bytes((59, 0, 99, 0, 0, 0, 0, 0))
+    data = bytes((59, 1, kind, 0, 0, 0, 0, 1, 1, 6, 0, 0, 0, 0, 0, 0))
     with pytest.raises(AssertionError):
         bench.packet(Packet(ETHERNET, OWN, HOME, data))  # the answer is no acknowledgement
     error = decode(bench.answer.data)
@@ -311,10 +325,11 @@ def test_a_message_for_others_is_counted() -> None:
     assert bench.state.dropped == {"HomeTestInit is not expected": 1}
 
 
-@pytest.mark.req("OPT-01", "MH-14")
-def test_options_that_mean_nothing_to_us_are_skipped() -> None:
+@pytest.mark.req("OPT-01", "OPT-03", "MH-14")
+@pytest.mark.parametrize("option", [VendorSpecific(1, 2, b"x"), UnknownOption(EXPERIMENTAL_OPTION, b"xy")])
+def test_options_that_mean_nothing_to_us_are_skipped(option: Option) -> None:
     bench = Bench()
-    answer = bench.update(VendorSpecific(1, 2, b"x"), bid(1, ETHERNET))
+    answer = bench.update(option, bid(1, ETHERNET))
     assert statuses(answer) == (0, {1: 0})
 
 

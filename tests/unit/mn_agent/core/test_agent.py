@@ -78,10 +78,17 @@ def test_other_complaints_are_not_ours() -> None:
     assert step(world, IcmpReceived(b"nonsense")) == []
 
 
-@pytest.mark.req("MH-09", "MH-04")
-def test_an_unknown_message_type_draws_a_binding_error() -> None:
+EXPERIMENT, UPDATE_NOTIFICATION, ITS_ACKNOWLEDGEMENT = 11, 19, 20
+"""Mobility messages that are for others (RFC 5096 and RFC 7077)."""
+
+
+@pytest.mark.req("MH-09", "MH-04", "OPT-03", "OPT-05")
+@pytest.mark.parametrize("kind", [99, EXPERIMENT, UPDATE_NOTIFICATION, ITS_ACKNOWLEDGEMENT])
+def test_an_unknown_message_type_draws_a_binding_error(kind: int) -> None:
     world = registered()
-    told, sent = step(world, message(bytes((59, 0, 99, 0, 0, 0, 0, 0))))
+    before = world.mn.registration
+    told, sent = step(world, message(bytes((59, 0, kind, 0, 0, 0, 0, 0))))
+    assert world.mn.registration == before
     assert told == Tell(Notice(NoticeKind.IGNORED, "message ignored: unknown message type"))
     assert isinstance(sent, Send)
     assert decode(sent.packet.data) == BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE, type(HOME)(0))
