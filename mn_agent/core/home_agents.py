@@ -49,7 +49,7 @@ def leave_at(state: State) -> float:
     if not (home.alternatives or home.discover) or state.registration.leaving:
         return inf
     unserved_at = _unserved_at(state)
-    pause_s = min(SILENCE_S * 2.0**state.home_agents_tried, LONGEST_S)
+    pause_s = min(SILENCE_S * 2.0 ** min(state.home_agents_tried, 10), LONGEST_S)
     return max(unserved_at, state.home_agent_since_at + pause_s)
 
 

@@ -146,6 +146,14 @@ def test_another_one_is_asked_only_when_the_one_in_use_had_its_time(first_timeou
     assert in_use(world) == SECOND
 
 
+def test_a_day_without_any_of_them_is_survived() -> None:
+    world = start()
+    world.silent |= {AGENT, SECOND, THIRD}
+    world.mn = replace(world.mn, home_agents_tried=2000)
+    world.run(2 * LONGEST_S)
+    assert world.mn.home_agents_tried > 2000
+
+
 @pytest.mark.parametrize("status", [Status.HOME_REGISTRATION_NOT_SUPPORTED, Status.NOT_HOME_SUBNET])
 def test_one_that_refuses_us_is_left_at_once(status: Status) -> None:
     world = start(respond=always(status))
