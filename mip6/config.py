@@ -8,14 +8,15 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from contextlib import suppress
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib.util import find_spec
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mip6.form import Choice, Contents, Range, Spelled
+from mip6.form import Choice, Contents, Range, Spelled, key_of
 from mip6.ipsec import ENCRYPTION_KEY_OCTETS, INTEGRITY_KEY_OCTETS, StaticPair
 
 _T = TypeVar("_T")
@@ -78,6 +79,12 @@ def check_ikev2(path: Path, where: Where) -> None:
         raise fault(path, where, ": needs the Python package vici: pip install 'monami6[ikev2]'")
 
 
+def check_dns(path: Path, where: Where) -> None:
+    """Raises ConfigError when what asks the DNS is not installed."""
+    if find_spec("dns") is None:
+        raise fault(path, where, ": needs the Python package dnspython: pip install 'monami6[dns]'")
+
+
 def check_static_keys(path: Path, pair: StaticPair, where: Where) -> None:
     """Raises ConfigError when the keys of one direction cannot be used."""
     for name, keys in (("up", pair.up), ("down", pair.down)):
@@ -117,7 +124,9 @@ class _Reader:
         hints = get_type_hints(kind, include_extras=True)
         table, faults = self._with_key_files(hints, table, where)
         known = {field.name: field for field in fields(kind)}
-        faults += [_unknown(key, value, known, (*where, key)) for key, value in table.items() if key not in known]
+        keys = {key_of(field): field for field in known.values()}
+        faults += [_unknown(key, value, keys, (*where, key)) for key, value in table.items() if key not in keys]
+        table = _by_field(hints, known, table)
         values = {}
         for name, field in known.items():
             here = (*where, name)
@@ -204,6 +213,18 @@ class _Reader:
                 del merged[name]
                 faults.append(_Fault(here, f" = {_show(file)}: the file must hold {_form(hints[name])}"))
         return merged, faults
+
+
+def _by_field(hints: Mapping[str, Any], known: Mapping[str, Field[Any]], table: Mapping[str, Any]) -> dict[str, Any]:
+    """With each value that stands in place of another under the name of its own field."""
+    named = dict(table)
+    for name, field in known.items():
+        key, spelled = key_of(field), _spelled(hints[name])
+        if key != name and key in table and spelled is not None:
+            with suppress(ValueError, TypeError):
+                spelled.read(table[key])
+                named[name] = named.pop(key)
+    return named
 
 
 def _is_blamed(faults: Sequence[_Fault], where: Where) -> bool:

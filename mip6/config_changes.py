@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+from mip6.form import key_of
 from mip6.toml_text import spell
 
 
@@ -20,7 +21,7 @@ class Change(NamedTuple):
 def changes(before: Any, after: Any, where: tuple[str, ...] = ()) -> Iterator[Change]:
     """In the order of the settings class."""
     for field in fields(before):
-        yield from _value_changes(getattr(before, field.name), getattr(after, field.name), (*where, field.name))
+        yield from _value_changes(getattr(before, field.name), getattr(after, field.name), (*where, key_of(field)))
 
 
 def _value_changes(before: Any, after: Any, where: tuple[str, ...]) -> Iterator[Change]:

@@ -128,6 +128,10 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
     def to_save(self) -> object:
         """What a restart goes on from."""
 
+    def to_keep(self) -> object | None:
+        """What a start after an orderly stop goes on from; None: nothing."""
+        return None
+
     @abstractmethod
     def tick(self) -> EventT: ...
 
@@ -227,7 +231,7 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
                 self._withdraw()
             await self._is_all_saved()
             if undo:
-                self._state_file.unlink(missing_ok=True)
+                self._forget()
         finally:
             await self.control.close()
 
@@ -496,6 +500,14 @@ class Daemon(ABC, Generic[SettingsT, StateT, EventT, CommandT]):
         """Take everything of ours out of the kernel."""
         if self._reconciler is not None:
             self._reconciler.apply(Kernel())
+
+    def _forget(self) -> None:
+        """Leave in the state file only what outlives an orderly stop."""
+        kept = self.to_keep()
+        if kept is None:
+            self._state_file.unlink(missing_ok=True)
+        else:
+            self._try("state file", partial(statefile.save, self._state_file, kept))
 
     async def _is_all_saved(self) -> None:
         while self._saving is not None:

@@ -59,7 +59,7 @@ Protection: TypeAlias = SharedKey | IkeSecret | StaticKeys
 
 class Enrolment(msgspec.Struct, frozen=True, array_like=True):
     """What the home agent tells a mobile node that is to be served. `prefixes`: of the networks behind it, if it is to
-    be a mobile router.
+    be a mobile router. `home_agent_name`: the host that is the home agent, where its address is to be looked up.
     """
 
     home_agent: IPv6Address
@@ -67,13 +67,16 @@ class Enrolment(msgspec.Struct, frozen=True, array_like=True):
     identity: str
     protection: Protection
     prefixes: tuple[str, ...] = ()
+    home_agent_name: str | None = None
 
 
 def encode(enrolment: Enrolment) -> str:
     """As a string, without blanks."""
     fields = msgspec.structs.astuple(enrolment)
-    # Without them it is what it was before there were any: programs of that time understand it
-    octets = msgspec.msgpack.encode(fields if enrolment.prefixes else fields[:-1], enc_hook=_octets)
+    # Without the last ones it is what it was before there were any: programs of that time understand it
+    while not fields[-1]:
+        fields = fields[:-1]
+    octets = msgspec.msgpack.encode(fields, enc_hook=_octets)
     checked = octets + zlib.crc32(octets).to_bytes(_CHECK_SUM_OCTETS, "big")
     return f"MONAMI6-{VERSION}-{base64.b32encode(checked).decode().rstrip('=')}"
 

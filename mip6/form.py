@@ -1,7 +1,8 @@
 """What a setting may look like: annotations for the settings classes, read by `mip6.config`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
@@ -55,6 +56,38 @@ class Contents:
         return "the name of a file"
 
 
+_IN_PLACE_OF = "in place of"
+
+
+def in_place_of(key: str) -> Mapping[str, str]:
+    """Metadata of a field of a settings class: in the file the value stands under another key, whose own values look
+    different.
+    """
+    return {_IN_PLACE_OF: key}
+
+
+def key_of(field: "Field[Any]") -> str:
+    """The key of a field in the file."""
+    key: str = field.metadata.get(_IN_PLACE_OF, field.name)
+    return key
+
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_HOST_NAME_OCTETS = 253
+
+
+def host_name(value: Any) -> str:
+    """In lower case, without a final dot (RFC 1123 section 2.1). What could be an IPv4 address is none."""
+    if not isinstance(value, str):
+        raise TypeError
+    name = value.lower().removesuffix(".")
+    labels = name.split(".")
+    good = len(labels) > 1 and len(name) <= _HOST_NAME_OCTETS and all(map(_LABEL.fullmatch, labels))
+    if not good or labels[-1].isdigit():
+        raise ValueError
+    return name
+
+
 def _moment(value: Any) -> datetime:
     if not isinstance(value, datetime):
         raise TypeError
@@ -70,6 +103,8 @@ Identity: TypeAlias = Annotated[str, 'a network access identifier, such as "lapt
 Certificate: TypeAlias = Annotated[bytes, Contents()]
 PrivateKey: TypeAlias = Annotated[bytes, Contents(secret=True)]
 Key: TypeAlias = Annotated[bytes, "a secret of 16 to 64 octets as hexadecimal digits"]
+HostName: TypeAlias = Annotated[str, Spelled('a whole host name, such as "ha.example.net"', host_name)]
+DomainName: TypeAlias = Annotated[str, Spelled('a domain, such as "example.net"', host_name)]
 Moment: TypeAlias = Annotated[
     datetime, Spelled("a date and time with its zone, such as 2027-01-31T00:00:00Z, without quotes", _moment)
 ]

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from mip6.form import host_name
+
 
 class _Network(click.ParamType[Any]):
     """An IPv6 address or prefix that packets can be sent to from elsewhere."""
@@ -28,6 +30,21 @@ class _Network(click.ParamType[Any]):
 
 ADDRESS = _Network("address", IPv6Address, "a global or unique local IPv6 address, such as 2001:db8::1")
 PREFIX = _Network("prefix", IPv6Network, "an IPv6 prefix without host bits, such as 2001:db8:f00::/64")
+
+
+class _AddressOrName(click.ParamType[Any]):
+    """An address, or the name of a host."""
+
+    name = "address or name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return host_name(value)
+        except ValueError:
+            return ADDRESS.convert(value, param, ctx)
+
+
+ADDRESS_OR_NAME = _AddressOrName()
 
 
 def configuration_file(default: Path, told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

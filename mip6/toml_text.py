@@ -7,6 +7,8 @@ from datetime import datetime
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
+from mip6.form import key_of
+
 
 def document(settings: Any) -> str:
     """The text for a settings class whose fields are tables."""
@@ -36,7 +38,7 @@ def _told(settings: Any) -> Iterator[tuple[str, object]]:
     for field in fields(settings):
         value = getattr(settings, field.name)
         if value != field.default:
-            yield field.name, value
+            yield key_of(field), value
 
 
 def spell(value: object) -> str:

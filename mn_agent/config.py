@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mip6.config import check_ikev2, check_static_keys, fault, load
+from mip6.config import check_dns, check_ikev2, check_static_keys, fault, load
 from mip6.wire.extension import is_routable
-from mn_agent.core.settings import Settings
+from mn_agent.core.settings import Home, Settings
 
 DEFAULT_PATH = Path("/etc/monami6/agent.toml")
 
@@ -14,6 +14,7 @@ def read(path: Path) -> Settings:
     settings = load(path, Settings)
     if settings.home.address == settings.home.agent:
         raise fault(path, ("home", "agent"), f' = "{settings.home.agent}": must differ from the home address')
+    _check_agent(path, settings.home)
     agents = (settings.home.agent, *settings.home.alternatives)
     for agent in settings.home.alternatives:
         if agent == settings.home.address or agents.count(agent) > 1:
@@ -48,6 +49,18 @@ def read(path: Path) -> Settings:
     if settings.manual is not None:
         check_static_keys(path, settings.manual, ("manual",))
     return settings
+
+
+def _check_agent(path: Path, home: Home) -> None:
+    """Whether it is said in one way who the home agent is."""
+    agent = str(home.agent) if home.is_agent_known else home.agent_name
+    if agent is None and home.domain is None:
+        what = ': is missing; it must be the home agent\'s address or host name, or give domain = "example.net"'
+        raise fault(path, ("home", "agent"), what)
+    if agent is not None and home.domain is not None:
+        raise fault(path, ("home", "domain"), f' = "{home.domain}": there is agent = "{agent}" already')
+    if not home.is_agent_known:
+        check_dns(path, ("home", "domain" if agent is None else "agent"))
 
 
 def _check_router(path: Path, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from mip6 import toml_text
 from mip6.enrolment import Enrolment, IkeSecret, Keys, SharedKey, StaticKeys
 from mip6.ipsec import StaticKeys as Direction
 from mip6.ipsec import StaticPair
-from mn_agent.core.settings import Authentication, Home, Ikev2, LinksSettings, RouterSettings, Settings
+from mn_agent.core.settings import UNKNOWN, Authentication, Home, Ikev2, LinksSettings, RouterSettings, Settings
 
 PROTECTIONS: Mapping[type, str] = {SharedKey: "auth-option", IkeSecret: "ikev2", StaticKeys: "manual"}
 """What each kind of protection is called in status."""
@@ -19,7 +19,8 @@ def settings(enrolment: Enrolment, inwards: tuple[str, ...] = ()) -> Settings:
     """What it says; all else has its default. `inwards`: the interfaces of a mobile router that lead to the networks
     behind it.
     """
-    home = Home(address=enrolment.home_address, agent=enrolment.home_agent)
+    agent, name = enrolment.home_agent, enrolment.home_agent_name
+    home = Home(address=enrolment.home_address, agent=agent if name is None else UNKNOWN, agent_name=name)
     prefixes = tuple(map(IPv6Network, enrolment.prefixes)) if inwards else ()
     router = RouterSettings(prefixes=prefixes, interfaces=inwards)
     match enrolment.protection:

@@ -33,8 +33,9 @@ from mip6.wire.icmp import echo_request, parse_echo_reply
 from mip6.wire.neighbor import NeighborAdvertisement, NeighborMessage, NeighborSolicitation, solicited_node
 from mip6.wire.registry import IcmpType
 from mn_agent.api import Api
-from mn_agent.core import agent
+from mn_agent.core import agent, dns
 from mn_agent.core.commands import (
+    AskDns,
     AskNeighbour,
     Command,
     CountTraffic,
@@ -55,6 +56,7 @@ from mn_agent.core.events import (
     AdvertisementReceived,
     CorrespondentsSeen,
     DevicesChanged,
+    DnsAnswered,
     EchoReceived,
     Event,
     IcmpReceived,
@@ -78,7 +80,7 @@ from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.kernel import SEEN, TABLE_NAME, counter_name, wanted_kernel
 from mn_agent.core.probing import Probe
 from mn_agent.core.router import HOSTS
-from mn_agent.core.saved import Saved, save
+from mn_agent.core.saved import Saved, keep, save
 from mn_agent.core.settings import Security, Settings
 from mn_agent.core.state import ROUTE_OPTIMIZATION, State
 from mn_agent.system import policies
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from mn_agent.system.dbus_service import Service
     from mn_agent.system.logind import Logind
     from mn_agent.system.networkmanager import NetworkManager
+    from mn_agent.system.resolver import Resolver
 
 
 CGROUPS_S = 5.0
@@ -121,6 +124,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         self._watcher: Watcher | None = None
         self._router_socket: RouterSocket | None = None
         self._charon: Charon | None = None
+        self._resolver: Resolver | None = None
         self._network_manager: NetworkManager | None = None
         self._logind: Logind | None = None
         self._service: Service | None = None
@@ -146,6 +150,9 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
 
     def to_save(self) -> Saved:
         return save(self.state)
+
+    def to_keep(self) -> Saved | None:
+        return keep(self.state)
 
     def tick(self) -> Event:
         return Tick()
@@ -189,6 +196,9 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
                 self.send_prefix_discovery(packet)
             case SendIcmp(error):
                 self.send_icmp(error)
+            case AskDns(query):
+                assert self._resolver is not None
+                self._resolver.ask(query)
             case SendNeighbor(interface, said):
                 self._try("home link", partial(self._say, interface, said))
             case KnowNeighbour(interface, address, hardware_address):
@@ -284,6 +294,7 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
             snapshot = watcher.look()
             self._watcher = watcher
             self._open_charon()
+            self._open_resolver()
             self._open_bus()
             self.watch(watcher.fileno(), self._look)
             self.handle(InterfacesChanged(snapshot))
@@ -306,6 +317,12 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
 
             self._charon = Charon(Path(ikev2.vici), self._ike_looked, lambda why: self.trouble("IKE", why))
             self._charon.start()
+
+    def _open_resolver(self) -> None:
+        if dns.question(self.state.settings.home) is not None:
+            from mn_agent.system.resolver import Resolver  # it needs a package that others do without
+
+            self._resolver = Resolver(Path(self.state.settings.paths.resolver), self._dns_answered)
 
     def _open_bus(self) -> None:
         try:
@@ -331,6 +348,9 @@ class AgentDaemon(Daemon[Settings, State, Event, Command]):
         if self._watcher is not None:
             self._resumed_at = boottime()
             self.handle(Resumed(self.interfaces()))
+
+    def _dns_answered(self, question: dns.Question, answer: dns.Answer | dns.Failure) -> None:
+        self.handle(DnsAnswered(question, answer))
 
     def _devices_changed(self, devices: Devices) -> None:
         self.handle(DevicesChanged(devices))

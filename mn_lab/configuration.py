@@ -14,7 +14,7 @@ Table = Mapping[str, Any]
 
 
 def agent(layout: Layout, directory: Path, security: Security, extra: str = "") -> str:
-    """The agent's, with `extra` (TOML) laid over it."""
+    """The agent's, with `extra` (TOML) laid over it; where that has the home agent's domain, without its address."""
     base: dict[str, Any] = {
         "home": {"address": str(HOME_ADDRESS), "agent": str(HOME_AGENT_ADDRESS)},
         **security.of_agent,
@@ -23,7 +23,10 @@ def agent(layout: Layout, directory: Path, security: Security, extra: str = "") 
     }
     if layout.router:
         base["router"] = {"prefixes": [str(MOBILE_NETWORK)], "interfaces": [INSIDE]}
-    return write(merge(base, tomllib.loads(extra)))
+    more = tomllib.loads(extra)
+    if "domain" in more.get("home", {}):
+        del base["home"]["agent"]
+    return write(merge(base, more))
 
 
 def home_agent(layout: Layout, directory: Path, security: Security, extra: str = "") -> str:

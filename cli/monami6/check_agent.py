@@ -47,8 +47,25 @@ def registration(patient: Patient) -> Finding:
             return problem("no link can be used", "`monami6 status` says for each link why not")
         case "refused":
             return problem(f"the home agent refuses{why}", told[0] if told else "ask whoever runs the home agent")
-    hint = f"is {patient.home_agent} up, and does it know this node? See `monami6 trace` while this goes on"
+    hint = f"is {patient.status['home_agent']} up, and does it know this node? See `monami6 trace` while this goes on"
     return problem(f"the home agent has not accepted a registration{why}", told[0] if told else hint)
+
+
+def dns(patient: Patient) -> Finding:
+    """Whether the DNS tells who the home agent is, where that is its business."""
+    lookup = patient.status.get("lookup")
+    if lookup is None:
+        return ok("the DNS is not asked: the configuration has the home agent's address")
+    name, address, source = (patient.status[key] for key in ("home_agent_name", "home_agent", "home_agent_from"))
+    known = f"home agent {name or address} is {address} (by {source})"
+    remedy = "see /etc/resolv.conf; do its servers answer over these links, and is the name right?"
+    if lookup["problem"] is not None and address is None:
+        return problem(f"the DNS does not say who the home agent is: {lookup['problem']}", remedy)
+    if lookup["problem"] is not None:
+        return warning(f"{known}, and the DNS does not answer: {lookup['problem']}", remedy)
+    if address is None:
+        raise CannotTellError(f"the DNS is being asked for {lookup['question']}", "ask again in a moment")
+    return ok(known)
 
 
 def ike(patient: Patient) -> Finding:
@@ -77,7 +94,8 @@ def ike(patient: Patient) -> Finding:
 
 def troubles(patient: Patient) -> Finding:
     """What the operating system does not let the agent do."""
-    found: Mapping[str, str] = patient.status["troubles"]
+    # What the DNS has to do with, its own check says
+    found = {what: why for what, why in patient.status["troubles"].items() if what != "DNS"}
     if found:
         listed = "; ".join(f"{what}: {why}" for what, why in found.items())
         return problem(f"the system refuses the agent something: {listed}", "see the checks of the machine above")
@@ -134,6 +152,7 @@ def _system_view() -> dict[str, set[str]]:
 
 CHECKS = (
     Check("agent", running),
+    Check("DNS", dns),
     Check("registration", registration),
     Check("IKE", ike),
     Check("troubles", troubles),

@@ -76,7 +76,8 @@ class CannotTellError(Exception):
 class Configuration(NamedTuple):
     """What the checks want to know of it."""
 
-    home_agent: str
+    home_agent: str | None
+    """None: the DNS has it."""
     state_file: Path
     security: str
     """auth-option, manual or ikev2."""
@@ -98,7 +99,8 @@ class Patient:
             settings = config.read(self.config_path)
         except ConfigError as error:
             return error
-        return Configuration(str(settings.home.agent), Path(settings.paths.state), settings.security.value)
+        home_agent = str(settings.home.agent) if settings.home.is_agent_known else None
+        return Configuration(home_agent, Path(settings.paths.state), settings.security.value)
 
     @property
     def valid_configuration(self) -> Configuration:
@@ -131,9 +133,14 @@ class Patient:
 
     @property
     def home_agent(self) -> str:
-        if isinstance(self.answer, Failure):
-            return self.valid_configuration.home_agent
-        return str(self.answer["home_agent"])
+        is_running = not isinstance(self.answer, Failure)
+        home_agent = self.status["home_agent"] if is_running else self.valid_configuration.home_agent
+        if home_agent is None:
+            raise CannotTellError(
+                "the home agent's address is not known yet",
+                "the check of DNS says why" if is_running else f"start the agent: systemctl start {self.agent.daemon}",
+            )
+        return str(home_agent)
 
     @property
     def security(self) -> str:

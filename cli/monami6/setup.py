@@ -9,10 +9,10 @@ import click
 from mip6 import config_file
 from mip6.config import ConfigError
 from mip6.enrolment import Enrolment, EnrolmentError, IkeSecret, Protection, SharedKey, decode
-from mip6.options import ADDRESS, PREFIX, configuration_file
+from mip6.options import ADDRESS, ADDRESS_OR_NAME, PREFIX, configuration_file
 from mn_agent import config
 from mn_agent.config_text import PROTECTIONS, settings, text
-from mn_agent.core.settings import Settings
+from mn_agent.core.settings import UNKNOWN, Settings
 from monami6.exits import FAILED, USAGE, Failure
 
 _STDIN = "-"
@@ -21,7 +21,7 @@ _KEY_FORM = "16 to 64 octets as hexadecimal digits"
 
 @click.command()
 @click.argument("string", required=False)
-@click.option("--home-agent", type=ADDRESS, help="The home agent.")
+@click.option("--home-agent", type=ADDRESS_OR_NAME, help="The home agent, or its host name.")
 @click.option("--home-address", type=ADDRESS, help="The permanent address of this machine.")
 @click.option("--identity", metavar="USER@REALM", help="Who we are to the home agent.")
 @click.option("--spi", type=click.IntRange(256, 0xFFFFFFFF), metavar="N", help="Number of the key.  [default: 1000]")
@@ -44,7 +44,7 @@ _KEY_FORM = "16 to 64 octets as hexadecimal digits"
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 def setup(
     string: str | None,
-    home_agent: IPv6Address | None,
+    home_agent: IPv6Address | str | None,
     home_address: IPv6Address | None,
     identity: str | None,
     spi: int | None,
@@ -122,7 +122,7 @@ def _asked_string() -> str:
 
 
 def _from_options(
-    home_agent: IPv6Address | None,
+    home_agent: IPv6Address | str | None,
     home_address: IPv6Address | None,
     identity: str | None,
     spi: int | None,
@@ -141,7 +141,7 @@ def _from_options(
     if not asks and None in missing.values():
         listed = ", ".join(option for option, value in missing.items() if value is None)
         raise click.UsageError(f"with --yes give an enrolment string (- takes it from standard input), or {listed}")
-    home_agent = home_agent or click.prompt("Home agent", type=ADDRESS)
+    home_agent = home_agent or click.prompt("Home agent", type=ADDRESS_OR_NAME)
     home_address = home_address or click.prompt("Home address", type=ADDRESS)
     identity = identity or click.prompt("Identity, such as laptop@example.org")
     if spi is None and key_file is None and home_agent_identity is None:
@@ -150,7 +150,9 @@ def _from_options(
     protection: Protection = SharedKey(1000 if spi is None else spi, key)
     if home_agent_identity is not None:
         protection = IkeSecret(home_agent_identity, key)
-    return Enrolment(home_agent, home_address, identity, protection, tuple(map(str, prefixes)))
+    name = home_agent if isinstance(home_agent, str) else None
+    address = UNKNOWN if isinstance(home_agent, str) else home_agent
+    return Enrolment(address, home_address, identity, protection, tuple(map(str, prefixes)), name)
 
 
 def _key(key_file: str | None) -> bytes:
@@ -172,7 +174,7 @@ def _summary(path: Path, enrolment: Enrolment, inwards: tuple[str, ...]) -> str:
     links = "\n               ".join(_links(settings(enrolment, inwards))) or "none that could be an uplink"
     behind = f"Behind it      {', '.join(enrolment.prefixes)} at {', '.join(inwards)}\n" if inwards else ""
     return (
-        f"Home agent     {enrolment.home_agent}\n"
+        f"Home agent     {enrolment.home_agent_name or enrolment.home_agent}\n"
         f"Home address   {enrolment.home_address}\n"
         f"Identity       {enrolment.identity}\n"
         f"Protection     {PROTECTIONS[type(enrolment.protection)]}\n"

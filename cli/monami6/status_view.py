@@ -60,7 +60,8 @@ def _registration(status: Status) -> Iterator[Text]:
     registered, now = status.registration, status.at
     state = _WITH_HOME_AGENT.get(registered.state, f"{registered.state}:")
     others = f" (others: {', '.join(status.alternatives)})" if status.alternatives else ""
-    yield Text.assemble((state, _STYLES.get(registered.state, DOUBTFUL)), f" home agent {status.home_agent}{others}")
+    home_agent = f"{_home_agent(status)}{others}"
+    yield Text.assemble((state, _STYLES.get(registered.state, DOUBTFUL)), f" home agent {home_agent}")
     if registered.since is not None or registered.state == "registered":
         yield Text(f"  {since(registered.since, now)}; {until(registered.until, now)}")
     if registered.problem:
@@ -74,6 +75,17 @@ def _registration(status: Status) -> Iterator[Text]:
             yield Text(f"  {what} {until(at, now)}", style=DOUBTFUL)
     if status.router is not None:
         yield from _router(status.router)
+
+
+def _home_agent(status: Status) -> str:
+    """With its name and where its address comes from, where the DNS has to do with it."""
+    if status.lookup is None:
+        return str(status.home_agent)
+    if status.home_agent is None:
+        return f"of which the DNS is asked ({status.lookup.question})"
+    if status.home_agent_name is None:
+        return status.home_agent
+    return f"{status.home_agent_name}, {status.home_agent} by {status.home_agent_from}"
 
 
 def _router(router: RouterStatus) -> Iterator[Text]:

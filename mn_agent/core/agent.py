@@ -18,12 +18,14 @@ from mn_agent.core import (
     bindings,
     correspondents,
     discovery,
+    dns,
     flow_bindings,
     home_agents,
     home_link,
     ike,
     incoming,
     keying,
+    lookups,
     mobile_network,
     movement,
     policy,
@@ -51,6 +53,7 @@ from mn_agent.core.events import (
     AdvertisementReceived,
     CorrespondentsSeen,
     DevicesChanged,
+    DnsAnswered,
     EchoReceived,
     Event,
     IcmpReceived,
@@ -127,7 +130,7 @@ def aspects(state: State) -> tuple[object, ...]:
     """What the wanted kernel and what is saved are made from: while these are the same objects, so are those."""
     kernel = state.links, state.slots, state.flows, state.decision, state.ike.tunnels, state.path_mtus
     inwards = state.interfaces if state.settings.router.prefixes else None
-    around = inwards, state.homecoming, state.home_link
+    around = inwards, state.homecoming, state.home_link, state.settings.home, state.lookup.names, state.lookup.former
     return *kernel, *around, state.correspondents, state.registration, state.pins, state.bids, state.chosen
 
 
@@ -140,6 +143,7 @@ def deadline(state: State, now: float) -> float:
         state.decision.again_at,
         home_agents.leave_at(state),
         _discovers_at(state),
+        lookups.due_at(state),
         _solicits_at(state),
         state.prefixes.valid_until_at,
         path_mtu.due_at(state.path_mtus),
@@ -176,6 +180,8 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
             state, commands = incoming.hear_advertisement(state, packet, now)
         case IcmpReceived(data):
             state, commands = incoming.hear_icmp(state, data, now)
+        case DnsAnswered(question, answer):
+            state, commands = lookups.hear(state, question, answer, now)
         case NeighborHeard(heard):
             state, commands = home_link.hear_neighbor(state, heard)
         case EchoReceived(sequence):
@@ -230,6 +236,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     state, direct = _optimize(state, now)
     state, packets = _send(state, now)
     state, discovering = _discover(state, now)
+    state, asking = lookups.ask(state, now)
     state, solicitations = _solicit(state, now)
     if not state.registration.multiple:
         # A home agent that takes one care-of address has the new one as soon as it has the update, which left just now
@@ -239,7 +246,7 @@ def step(state: State, event: Event, now: float) -> tuple[State, list[Command]]:
     for command in moving:
         if isinstance(command, EstablishIke):
             state = replace(state, ike=ike.asked(state.ike, command.care_of, now))
-    sent = [*packets, *direct, *discovering, *solicitations]
+    sent = [*packets, *direct, *discovering, *asking, *solicitations]
     return state, [*commands, *sent, *movement.forget(before, state), *establishing, *moving, *notices]
 
 
@@ -255,6 +262,7 @@ def _is_quiet(before: State, after: State, now: float) -> bool:
         and after.prefixes is before.prefixes
         and _sends_at(after, now) > now
         and _discovers_at(after) > now
+        and lookups.due_at(after) > now
         and _solicits_at(after) > now
     )
 
@@ -288,6 +296,7 @@ def _start_anew(state: State, now: float) -> State:
         ),
         ike=ike.start_anew(state.ike),
         probing=probing.start_anew(state.probing),
+        lookup=dns.start_anew(state.lookup),
     )
 
 
@@ -327,6 +336,7 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
     home = home_agents.following(state.settings.home, going.home_agents if going is not None else ())
     why = "does not serve us" if known.refusal is not None else "does not answer"
     why = going.why if going is not None else why
+    is_known = state.settings.home.is_agent_known
     text = f"{state.settings.home.agent} {why}: {home.agent} is asked from now on"
     fresh = Registration(
         sequence=known.sequence,
@@ -343,13 +353,15 @@ def _change_home_agent(state: State, now: float) -> tuple[State, list[Command]]:
         path_mtus={},
         probing=probing.Probing(sequence=state.probing.sequence),
         discovery=Discovery(state.discovery.identifier),
+        lookup=dns.hasten(state.lookup) if is_known else state.lookup,
         prefixes=prefix_discovery.left(state.prefixes),
         revoked=None,
         going=None,
         home_agent_since_at=now,
-        home_agents_tried=state.home_agents_tried + 1,
+        home_agents_tried=state.home_agents_tried + is_known,
     )
-    return changed, [Tell(Notice(NoticeKind.HOME_AGENT, text))]
+    # Which of a link's addresses is the best depends on the home agent's
+    return _look(changed, now), [Tell(Notice(NoticeKind.HOME_AGENT, text))] if is_known else []
 
 
 def _decide(state: State, now: float) -> State:
@@ -388,7 +400,7 @@ def _offers(state: State) -> dict[int, tuple[IPv6Address, float]]:
     good, and on the home link nothing but the home address (RFC 5648 section 5.6).
     """
     home = state.home_link
-    if state.home_for_good is not None:
+    if state.home_for_good is not None or not state.settings.home.is_agent_known:
         return {}
     offers = {
         bid: (link.care_of, link.care_of_until_at)
@@ -448,14 +460,14 @@ def _optimize(state: State, now: float) -> tuple[State, list[Command]]:
 
 def _discovers_at(state: State) -> float:
     """When to ask which home agents there are."""
-    can_ask = state.settings.home.discover and bool(state.targets()) and not state.registration.leaving
+    can_ask = state.settings.home.discover and bool(state.ways_out()) and not state.registration.leaving
     return state.discovery.due_at if can_ask else inf
 
 
 def _discover(state: State, now: float) -> tuple[State, list[Command]]:
     if _discovers_at(state) > now:
         return state, []
-    care_of = [target.care_of for target in state.targets().values()]
+    care_of = state.ways_out()
     mobile_router = state.registration.network.is_router
     asked, question = discovery.ask(state.discovery, state.settings.home, care_of, now, mobile_router=mobile_router)
     return replace(state, discovery=asked), [SendIcmp(question)]

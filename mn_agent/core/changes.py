@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from math import inf
 
+from mn_agent.core import dns
 from mn_agent.core.bindings import EntryState
 from mn_agent.core.homecoming import Phase
 from mn_agent.core.notices import Notice, NoticeKind
@@ -12,7 +13,7 @@ from mn_agent.core.status_text import flow_status_text, status_text
 
 def changes(before: State, after: State) -> list[Notice]:
     """One notice for everything that is now different and that people want to know."""
-    parts = (_links, _paths, _bindings, _home, _service, _home_address, _traffic, _correspondents, _troubles)
+    parts = (_links, _paths, _bindings, _home, _dns, _service, _home_address, _traffic, _correspondents, _troubles)
     return [notice for part in parts for notice in part(before, after)]
 
 
@@ -63,6 +64,14 @@ def _home(before: State, after: State) -> Iterator[Notice]:
         yield Notice(NoticeKind.HOME, f"{name}: somebody else on the home link has the home address", name)
     elif was.phase is Phase.HOME:
         yield Notice(NoticeKind.HOME, "away from home")
+
+
+def _dns(before: State, after: State) -> Iterator[Notice]:
+    names = after.lookup.names
+    # Their order is by chance, at least in part
+    if names.items() != before.lookup.names.items():
+        hosts = ", ".join(f"{name} is {address}" for address, name in names.items())
+        yield Notice(NoticeKind.DNS, f"{dns.question(after.settings.home)}: {hosts}")
 
 
 def _service(before: State, after: State) -> Iterator[Notice]:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from mip6.reception import IcmpError
 from mip6.wire.extension import Packet
 from mip6.wire.neighbor import NeighborMessage
+from mn_agent.core.dns import Query
 from mn_agent.core.notices import Notice
 from mn_agent.core.probing import Probe
 
@@ -30,6 +31,13 @@ class SendIcmp:
     """Send an ICMPv6 error."""
 
     error: IcmpError
+
+
+@dataclass(frozen=True, slots=True)
+class AskDns:
+    """Ask the DNS, and say by DnsAnswered what came of it."""
+
+    query: Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,7 @@ Command: TypeAlias = (
     Send
     | SendSolicitation
     | SendIcmp
+    | AskDns
     | SendNeighbor
     | KnowNeighbour
     | ForgetNeighbour

@@ -12,6 +12,7 @@ from mip6.wire.extension import Packet
 from mip6.wire.neighbor import NeighborMessage
 from mip6.wire.router import RouterAdvertisement
 from mn_agent.core.devices import Devices
+from mn_agent.core.dns import Answer, Failure, Question
 from mn_agent.core.flows import Flows
 from mn_agent.core.interfaces import Snapshot
 from mn_agent.core.settings import Settings
@@ -61,6 +62,14 @@ class IcmpReceived:
     """An ICMPv6 error about a packet of ours arrived: from its type on."""
 
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DnsAnswered:
+    """The DNS has answered a question, or will not."""
+
+    question: Question
+    answer: Answer | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +189,7 @@ Event: TypeAlias = (
     | PacketReceived
     | AdvertisementReceived
     | IcmpReceived
+    | DnsAnswered
     | NeighborHeard
     | Tick
     | SwitchRequested

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 from math import inf
 
 from mn_agent.core.bindings import has_left
-from mn_agent.core.settings import Home, Security
+from mn_agent.core.settings import UNKNOWN, Home, Security
 from mn_agent.core.state import State
 
 SILENCE_S = 3.0
@@ -26,7 +26,8 @@ QUESTIONS = 3
 
 def following(home: Home, listed: Sequence[IPv6Address] = ()) -> Home:
     """With the first of these in use, or else the next that is known; the others wait behind it."""
-    first, *others = dict.fromkeys((*listed, *home.alternatives, home.agent))
+    ring = dict.fromkeys((*listed, *home.alternatives, home.agent))
+    first, *others = (one for one in ring if one != UNKNOWN)
     return replace(home, agent=first, alternatives=tuple(others))
 
 
@@ -48,12 +49,13 @@ def leave_at(state: State) -> float:
     home = state.settings.home
     if not (home.alternatives or home.discover) or state.registration.leaving:
         return inf
-    unserved_at = _unserved_at(state)
+    if not home.is_agent_known:
+        return -inf if home.alternatives else inf
     pause_s = min(SILENCE_S * 2.0 ** min(state.home_agents_tried, 10), LONGEST_S)
-    return max(unserved_at, state.home_agent_since_at + pause_s)
+    return max(unserved_at(state), state.home_agent_since_at + pause_s)
 
 
-def _unserved_at(state: State) -> float:
+def unserved_at(state: State) -> float:
     """Since when it is sure that this home agent does not serve us."""
     if state.registration.refusal is not None or _is_unreachable_for_ike(state):
         return -inf
@@ -74,4 +76,4 @@ def _is_unreachable_for_ike(state: State) -> bool:
     """Whether charon has tried from every care-of address, and got no answer."""
     ike = state.ike
     tried = state.settings.security is Security.IKEV2 and ike.charon and not ike.is_ready
-    return tried and ike.tries > len(state.targets())
+    return tried and state.settings.home.is_agent_known and ike.tries > len(state.targets())

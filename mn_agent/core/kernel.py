@@ -123,10 +123,10 @@ def _tunnel_numbers(state: State) -> list[int]:
 
 def _policies(state: State) -> Iterator[Policy]:
     settings = state.settings
-    if settings.security.is_ipsec:
+    if settings.security.is_ipsec and settings.home.is_agent_known:
         static = settings.security is Security.MANUAL
         yield from ipsec.policies(settings.association, Side.MOBILE_NODE, static=static)
-    if settings.security is Security.IKEV2:
+    if settings.security is Security.IKEV2 and settings.home.is_agent_known:
         yield from ipsec.tunnel_policies(
             settings.association, Side.MOBILE_NODE, state.ike.tunnels, payload=settings.protects_payload
         )
@@ -139,9 +139,9 @@ def _policies(state: State) -> Iterator[Policy]:
 
 def _states(state: State) -> Iterator[XfrmState]:
     settings = state.settings
-    if settings.security.is_ipsec:
+    if settings.security.is_ipsec and settings.home.is_agent_known:
         yield from ipsec.states(settings.association, Side.MOBILE_NODE)
-    if settings.manual is not None:
+    if settings.manual is not None and settings.home.is_agent_known:
         yield from ipsec.static_states(settings.association, settings.manual)
     yield from tunnels.states(state.ike.tunnels)
     home = settings.home.address

@@ -43,6 +43,8 @@ def _candidates(state: State) -> list[IPv6Address]:
     """Care-of addresses that IKEv2 may run from: the policy's choice first, which there is once links are registered;
     until then all that may work.
     """
+    if not state.settings.home.is_agent_known:
+        return []
     chosen = state.decision.ike.bids[0] if state.decision.ike is not None else None
     views = [view for view in state.views() if state.links[view.bid].carries and not state.is_dead(view.bid)]
     order = state.settings.links.prefer

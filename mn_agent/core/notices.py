@@ -20,6 +20,7 @@ class NoticeKind(Enum):
     POLICY = "policy"
     HOME = "home"
     HOME_AGENT = "home-agent"
+    DNS = "dns"
     ROUTER = "router"
     HOME_ADDRESS = "home-address"
     RESUMED = "resumed"

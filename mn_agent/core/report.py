@@ -12,7 +12,7 @@ from mip6.table import Counter
 from mip6.wire.registry import Status as Code
 from mip6.xfrm import State as XfrmState
 from mip6.xfrm import Usage
-from mn_agent.core import router
+from mn_agent.core import dns, router
 from mn_agent.core.answers import Problem
 from mn_agent.core.bindings import Entry, EntryState
 from mn_agent.core.correspondents import Correspondent
@@ -34,6 +34,7 @@ from mn_agent.core.status import (
     IkeSaStatus,
     IkeStatus,
     LinkStatus,
+    LookupStatus,
     NetworkStatus,
     PathStatus,
     Registered,
@@ -63,7 +64,10 @@ def status(
     seen = {name: counters[name].packets for name in (*STATIC_COUNTERS, router.SPOOFED) if name in counters}
     return Status(
         home_address=str(state.settings.home.address),
-        home_agent=str(state.settings.home.agent),
+        home_agent=str(state.settings.home.agent) if state.settings.home.is_agent_known else None,
+        home_agent_name={**state.lookup.names, **state.lookup.former}.get(state.settings.home.agent),
+        home_agent_from=_home_agent_from(state),
+        lookup=_lookup(state, offset_s),
         alternatives=[str(one) for one in state.settings.home.alternatives],
         preferred_until=_told_at(state.prefixes.preferred_until_at, offset_s),
         valid_until=_told_at(state.prefixes.valid_until_at, offset_s),
@@ -84,6 +88,25 @@ def status(
         version=version,
         pid=pid,
         at=unix_time,
+    )
+
+
+def _home_agent_from(state: State) -> str:
+    home, lookup = state.settings.home, state.lookup
+    if home.agent in lookup.names or home.agent in lookup.former or not home.is_agent_known:
+        return "state file" if lookup.answered_at is None and home.is_agent_known else "DNS"
+    return "home agents" if home.discover else "configuration"
+
+
+def _lookup(state: State, offset_s: float) -> LookupStatus | None:
+    question, lookup = dns.question(state.settings.home), state.lookup
+    if question is None:
+        return None
+    return LookupStatus(
+        question=str(question),
+        answered=lookup.answered_at + offset_s if lookup.answered_at is not None else None,
+        again=lookup.due_at + offset_s if lookup.round is None and lookup.due_at > -inf else None,
+        problem=lookup.problem,
     )
 
 
@@ -188,7 +211,14 @@ def _registration_problem(state: State) -> str | None:
     if Problem.UNVERIFIED_REFUSAL.value in state.ignored and not _is_known(state):
         # It cannot prove that it is the home agent: that is what a wrong key means
         return f"the home agent seems to refuse our key: {status_text(Code.MIPV6_AUTH_FAIL)}"
+    if not state.settings.home.is_agent_known:
+        return _unknown(state)
     return None
+
+
+def _unknown(state: State) -> str:
+    problem = state.lookup.problem
+    return f"the home agent's address is not known yet{f' ({problem})' if problem is not None else ''}"
 
 
 def _is_known(state: State) -> bool:
@@ -337,6 +367,8 @@ def _problem(state: State, link: Link, entry: Entry | None) -> str | None:
         return "its path is dead: the home agent is reached over other links only"
     if link.bid == state.homecoming.bid:
         return None
+    if not state.settings.home.is_agent_known:
+        return "the home agent's address is not known yet"
     if entry is None:
         return "the keys for its tunnel are not negotiated yet"
     if entry.refusal is not None:

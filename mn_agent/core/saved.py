@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from mip6.wire.traffic_selectors import Ipv6Selector, decode_selector, encode_selector
-from mn_agent.core import correspondents, home_agents
-from mn_agent.core.bindings import Binding, Entry, EntryState, Wanted
-from mn_agent.core.correspondents import Correspondent
+from mn_agent.core import correspondents, dns, home_agents
+from mn_agent.core.bindings import Binding, Entry, EntryState, Registration, Wanted
+from mn_agent.core.correspondents import Correspondent, Correspondents
 from mn_agent.core.flow_bindings import FlowBinding, FlowEntry
 from mn_agent.core.homecoming import AWAY, Homecoming, Phase
 from mn_agent.core.policy import Pins
+from mn_agent.core.settings import Home
 from mn_agent.core.state import State
 
 
@@ -48,6 +49,22 @@ class SavedCorrespondent:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedHost:
+    """A home agent that the DNS had."""
+
+    address: IPv6Address
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedLookup:
+    """What the DNS had, and what it was asked for."""
+
+    question: str
+    hosts: tuple[SavedHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """What a restarted agent goes on from, so that nobody notices (RFC 6275 section 15.3 for the sequence number)."""
 
@@ -67,6 +84,7 @@ class Saved:
     correspondents: tuple[SavedCorrespondent, ...] = ()
     home: int | None = None
     """The binding identifier of the link on which we are at home for good."""
+    lookup: SavedLookup | None = None
 
 
 def save(state: State) -> Saved:
@@ -88,7 +106,7 @@ def save(state: State) -> Saved:
             for fid, entry in state.registration.flows.items()
             if entry.held
         ),
-        home_agent=state.settings.home.agent,
+        home_agent=state.settings.home.agent if state.settings.home.is_agent_known else None,
         correspondents=tuple(
             SavedCorrespondent(
                 one.address,
@@ -100,7 +118,24 @@ def save(state: State) -> Saved:
             if one.is_claimed
         ),
         home=state.homecoming.bid if state.homecoming.phase is Phase.HOME else None,
+        lookup=_saved_lookup(state),
     )
+
+
+def keep(state: State) -> Saved | None:
+    """What outlives an orderly stop: which home agents the DNS had, for a start without it."""
+    if _saved_lookup(state) is None:
+        return None
+    ended = Registration(sequence=state.registration.sequence, clock_offset_s=state.registration.clock_offset_s)
+    unused = replace(state, registration=ended, chosen=None, pins=Pins(), bids={}, correspondents=Correspondents())
+    return save(replace(unused, homecoming=AWAY))
+
+
+def _saved_lookup(state: State) -> SavedLookup | None:
+    question, names = dns.question(state.settings.home), {**state.lookup.names, **state.lookup.former}
+    if question is None or not names:
+        return None
+    return SavedLookup(str(question), tuple(SavedHost(address, name) for address, name in names.items()))
 
 
 def _saved_binding(bid: int, binding: Binding) -> SavedBinding:
@@ -121,9 +156,11 @@ def restore(fresh: State, saved: Saved, *, same_boot: bool) -> State:
     Bindings saved since the last boot count as registered: the first update restates all of them, and if that still
     holds, nothing changes.
     """
-    home = home_agents.with_agent(fresh.settings.home, saved.home_agent)
+    lookup = _restored_lookup(fresh.settings.home, saved.lookup)
+    there = dns.with_known(fresh.settings.home, fresh.lookup, lookup)
+    home = home_agents.with_agent(there, saved.home_agent)
     settings = replace(fresh.settings, home=home)
-    known = replace(fresh, settings=settings, bids=saved.bids, pins=saved.pins, chosen=saved.policy)
+    known = replace(fresh, settings=settings, lookup=lookup, bids=saved.bids, pins=saved.pins, chosen=saved.policy)
     registered = replace(fresh.registration, sequence=saved.sequence)
     if not same_boot or saved.home_agent != home.agent:
         return replace(known, registration=registered)
@@ -145,6 +182,13 @@ def restore(fresh: State, saved: Saved, *, same_boot: bool) -> State:
         correspondents=replace(fresh.correspondents, known=asked),
         homecoming=AWAY if saved.home is None else Homecoming(Phase.HOME, saved.home),
     )
+
+
+def _restored_lookup(home: Home, saved: SavedLookup | None) -> dns.Lookup:
+    """What the DNS had, if it was asked for the same."""
+    if saved is None or saved.question != str(dns.question(home)):
+        return dns.Lookup()
+    return dns.Lookup({one.address: one.name for one in saved.hosts})
 
 
 def _restored(one: SavedBinding) -> Entry:

@@ -1,15 +1,19 @@
 """What the operator decided. The configuration file has the same shape (mn_agent/config.py)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses
 from typing import Annotated
 
-from mip6.form import SPI, Choice, Identity, Key, Range
+from mip6.form import SPI, Choice, DomainName, HostName, Identity, Key, Range, in_place_of
 from mip6.ike import Certificates
 from mip6.ipsec import Association, StaticPair
 
 ALL_LINKS, HOME_LINK, OTHER_LINKS = "all-links", "home-link", "other-links"
+
+
+UNKNOWN = IPv6Address("::")
+"""In place of a home agent's address that nobody has told yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +21,15 @@ class Home:
     """The permanent address, and who serves it."""
 
     address: IPv6Address
-    agent: IPv6Address
+    agent: Annotated[
+        IPv6Address,
+        'a global or unique local IPv6 address, or a whole host name, such as "2001:db8::1" or "ha.example.net"',
+    ] = UNKNOWN
+    agent_name: HostName | None = field(default=None, metadata=in_place_of("agent"))
+    """The host that is the home agent, of which the DNS has the address."""
+    domain: DomainName | None = None
+    """The domain of which the DNS has the home agents (RFC 5026 section 5.1). Exactly one of these three is in the
+    file."""
     alternatives: tuple[IPv6Address, ...] = ()
     """Other home agents that serve the same address and know us by the same name and keys, asked one after the other
     when `agent` does not answer."""
@@ -25,6 +37,10 @@ class Home:
     """Ask which others there are (RFC 6275 section 5.3)."""
     at_home: Annotated[str, Choice((ALL_LINKS, HOME_LINK, OTHER_LINKS))] = ALL_LINKS
     """What to use while one of the links is the home link (RFC 5648 section 5.5 and 5.6)."""
+
+    @property
+    def is_agent_known(self) -> bool:
+        return self.agent != UNKNOWN
 
     @property
     def prefix(self) -> IPv6Network:
@@ -157,10 +173,11 @@ class RouterSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """Where the agent is reached and where it remembers."""
+    """Where the agent is reached, where it remembers, and where it learns which DNS servers there are."""
 
     socket: str = "/run/monami6/agent.sock"
     state: str = "/var/lib/monami6/agent.json"
+    resolver: str = "/etc/resolv.conf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from mn_agent.core.bindings import Entry, Registration, carrying, source
 from mn_agent.core.correspondents import Correspondents
 from mn_agent.core.devices import Devices
 from mn_agent.core.discovery import Discovery
+from mn_agent.core.dns import Lookup
 from mn_agent.core.flows import Flows
 from mn_agent.core.homecoming import AWAY, Homecoming, Phase
 from mn_agent.core.ike import Ike
@@ -49,6 +50,8 @@ class State:
     """The policy in use."""
     discovery: Discovery
     prefixes: PrefixDiscovery
+    lookup: Lookup = field(default_factory=Lookup)
+    """What the DNS says of home agents."""
     chosen: str | None = None
     """Its name, if somebody chose it; otherwise it is the configuration's."""
     interfaces: Snapshot = ()
@@ -208,9 +211,16 @@ class State:
         )
 
     def targets(self) -> dict[int, Target]:
-        """The links that can be probed."""
+        """The links that can be probed; none as long as nobody knows where the home agent is."""
+        if not self.settings.home.is_agent_known:
+            return {}
         return {
             link.bid: Target(link.care_of, link.metered)
             for link in self.links.values()
             if link.care_of is not None and link.carries
         }
+
+    def ways_out(self) -> list[IPv6Address]:
+        """Care-of addresses that whoever may know of home agents can be asked from; those with a good path first."""
+        links = sorted(self.links.values(), key=lambda link: self.is_dead(link.bid))
+        return [link.care_of for link in links if link.care_of is not None and link.carries]

@@ -176,12 +176,32 @@ class RouterStatus(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None
 
 
+class LookupStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the DNS is asked for home agents (RFC 5026 section 5.1)."""
+
+    question: str
+    answered: float | None
+    """None: not yet."""
+    again: float | None
+    """When it is asked next; None: it is being asked."""
+    problem: str | None
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `status`."""
 
     schema: int = SCHEMA
     home_address: str
-    home_agent: str
+    home_agent: str | None
+    """None: nobody has told its address yet."""
+    home_agent_name: str | None = None
+    """What the DNS calls it."""
+    home_agent_from: str = "configuration"
+    """Where its address comes from: configuration; DNS; state file, as the DNS said before the agent was started; home
+    agents, one of which told of it, or maybe the configuration.
+    """
+    lookup: LookupStatus | None = None
+    """None: the DNS is not asked."""
     alternatives: list[str]
     """Home agents that are asked, in this order, when this one does not serve us."""
     preferred_until: float | None

@@ -371,7 +371,7 @@ def properties(status: Status) -> dict[str, Variant]:
     return {
         "Version": _string(status.version),
         "HomeAddress": _string(status.home_address),
-        "HomeAgent": _string(status.home_agent),
+        "HomeAgent": _string(status.home_agent or ""),
         "Security": _string(status.security),
         "Registered": Variant("b", status.registration.since is not None),
         "Registration": _string(status.registration.state),

@@ -18,6 +18,7 @@ TOOLS = (
         "busctl",
         "dbus-daemon",
         "dbus-send",
+        "dnsmasq",
         "gdbus",
         "ip",
         "iperf3",

@@ -22,7 +22,7 @@ sys.meta_path.insert(0, Missing())
 for name in sys.argv[2:]:
     importlib.import_module(name)
 """
-NOT_THERE = "rich scapy netifaces matplotlib vici segno dbus_fast markdown_it pygments"
+NOT_THERE = "rich scapy netifaces matplotlib vici segno dbus_fast dns markdown_it pygments"
 """All that a desktop may have beyond click, msgspec and pyroute2."""
 
 

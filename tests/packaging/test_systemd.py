@@ -36,11 +36,12 @@ def test_systemd_understands_every_line(unit: Path, tmp_path: Path) -> None:
 
 
 def test_both_units_say_the_same() -> None:
+    """But the agent alone asks DNS servers, of which some have addresses of IPv4."""
     agent, home_agent = (
         [
-            line
+            line.replace("=AF_INET AF_INET6", "=AF_INET6") if unit.stem == "monami6d" else line
             for line in unit.read_text().splitlines()
-            if not re.match("Description|Documentation|Exec|Condition", line)
+            if not re.match("Description|Documentation|Exec|Condition|# IPv4", line)
         ]
         for unit in sorted(UNITS)
     )

@@ -30,6 +30,7 @@ from mip6.wire.registry import IcmpType
 from mn_agent.core import agent as mn
 from mn_agent.core import commands, events
 from mn_agent.core.devices import Device
+from mn_agent.core.dns import Answer, Failure, Query
 from mn_agent.core.flows import prepare
 from mn_agent.core.interfaces import Interface, InterfaceAddress, Snapshot
 from mn_agent.core.kernel import wanted_kernel
@@ -171,6 +172,10 @@ class World:
     """Questions about prefixes, and when they were sent."""
     advertisements: list[tuple[float, Packet]] = field(default_factory=list)
     """What the home agent told of them."""
+    dns: dict[str, Answer | Failure] = field(default_factory=dict)
+    """What the DNS says, by question; nothing to others."""
+    queries: list[tuple[float, Query]] = field(default_factory=list)
+    """Questions to it, and when they were asked."""
     respond: Callable[[BindingUpdate, Packet], Packet | None] | None = None
     """Another home agent in place of ours."""
 
@@ -461,6 +466,8 @@ class World:
                     self.neighbours_asked.append((interface, address))
                 case commands.SendProbe(probe):
                     self._probe(probe)
+                case commands.AskDns(query):
+                    self._query(query)
                 case commands.SendNeighbor(_, said):
                     self.said_at_home(said)
                 case commands.CountTraffic() if self._has_traffic:  # or else it would only cost time
@@ -473,6 +480,12 @@ class World:
                     if self.charon is not None:
                         self.charon(command)
         self._watch()
+
+    def _query(self, query: Query) -> None:
+        self.queries.append((self.now, query))
+        answer = self.dns.get(str(query.question))
+        if answer is not None and self._link(query.care_of) is not None:
+            self.at(self.now + 0.02, partial(self.mobile_node, events.DnsAnswered(query.question, answer)))
 
     def _look_at_kernel(self) -> None:
         """Whatever the state, it has a kernel; and that changes only with what it is made from."""

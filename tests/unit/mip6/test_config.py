@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from home_agent import config as home_agent_config
 from home_agent.core.settings import Settings as HomeAgentSettings
+from mip6 import config, toml_text
 from mip6.config import ConfigError, line_numbers, load, parse
 from mip6.form import Choice, Key, Range, Spelled
 from mip6.ike import Certificates
 from mn_agent import config as agent_config
+from mn_agent.core.settings import UNKNOWN
 from mn_agent.core.settings import Settings as AgentSettings
 
 
@@ -71,6 +73,10 @@ def test_a_good_file() -> None:
 
 
 NUMBER = "must be a whole number from 1 to 9"
+NO_NAMES = "ha", "ha..net", "-ha.net", "ha_1.net", "192.0.2.1", "::", "fe80::1"
+ADDRESS_OR_NAME = (
+    'a global or unique local IPv6 address, or a whole host name, such as "2001:db8::1" or "ha.example.net"'
+)
 PREFIX = 'an IPv6 prefix without host bits, such as "2001:db8::/48"'
 KNOWN = "unknown key; known here: address, count, on, prefixes, maybe, thing, one"
 TEXT = "a text in quotes that is not empty"
@@ -204,7 +210,7 @@ key = "{KEY}"
 class TestAgent:
     """The agent's file."""
 
-    def read(self, tmp_path: Path, text: str) -> object:
+    def read(self, tmp_path: Path, text: str) -> AgentSettings:
         path = tmp_path / "agent.toml"
         path.write_text(text)
         return agent_config.read(path)
@@ -215,6 +221,70 @@ class TestAgent:
     def test_a_home_agent_is_not_the_mobile_node(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="agent.toml:3: home.agent = .*: must differ from the home address"):
             self.read(tmp_path, AGENT.replace("a::2", "f00::100"))
+
+    @pytest.mark.parametrize(
+        ("written", "found"),
+        [
+            ('agent = "HA.example.net."', (UNKNOWN, "ha.example.net", None)),
+            ('domain = "example.net"', (UNKNOWN, None, "example.net")),
+            ('agent = "2001:db8:a::2"', (IPv6Address("2001:db8:a::2"), None, None)),
+        ],
+    )
+    def test_a_home_agent_has_an_address_or_a_name_or_a_domain(
+        self, tmp_path: Path, written: str, found: tuple[object, ...]
+    ) -> None:
+        home = self.read(tmp_path, AGENT.replace('agent = "2001:db8:a::2"', written)).home
+        assert (home.agent, home.agent_name, home.domain) == found
+        again = tmp_path / "again.toml"
+        again.write_text(toml_text.document(self.read(tmp_path, AGENT.replace('agent = "2001:db8:a::2"', written))))
+        assert agent_config.read(again).home == home
+
+    @pytest.mark.parametrize(
+        ("written", "why"),
+        [
+            *(
+                (f'agent = "{name}"', f'3: home.agent = "{name}": must be {ADDRESS_OR_NAME}')
+                for name in (
+                    "ha",
+                    "ha..net",
+                    "-ha.net",
+                    "ha_1.net",
+                    "192.0.2.1",
+                    "::",
+                    "fe80::1",
+                    f"{'a' * 64}.net",
+                    "",
+                )
+            ),
+            ("agent = 7", f"3: home.agent = 7: must be {ADDRESS_OR_NAME}"),
+            ('domain = "example"', '3: home.domain = "example": must be a domain, such as "example.net"'),
+            (
+                "",
+                "1: home.agent: is missing; it must be the home agent's address or host name, or give domain = ",
+            ),
+            (
+                'agent = "ha.example.net"\ndomain = "example.net"',
+                '4: home.domain = "example.net": there is agent = "ha.example.net" already',
+            ),
+            ('agent = "2001:db8:a::2"\ndomain = "example.net"', 'there is agent = "2001:db8:a::2" already'),
+            (
+                'agent_name = "ha.example.net"',
+                '3: home.agent_name = "ha.example.net": unknown key; did you mean agent?',
+            ),
+        ],
+    )
+    def test_a_name_that_is_none_is_said(self, tmp_path: Path, written: str, why: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            self.read(tmp_path, AGENT.replace('agent = "2001:db8:a::2"', written))
+        assert why in str(caught.value)
+
+    def test_names_need_a_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(config, "find_spec", lambda _: None)
+        text = AGENT.replace("2001:db8:a::2", "ha.example.net")
+        with pytest.raises(ConfigError, match="agent.toml:3: home.agent: needs the Python package dnspython"):
+            self.read(tmp_path, text)
+        with pytest.raises(ConfigError, match="agent.toml:3: home.domain: needs the Python package dnspython"):
+            self.read(tmp_path, text.replace("agent = ", "domain = "))
 
     @pytest.mark.parametrize("twice", ["a::2", "f00::100", "a::3"])
     def test_every_home_agent_stands_there_once(self, tmp_path: Path, twice: str) -> None:

@@ -17,7 +17,7 @@ import netifaces
 import pytest
 
 from mip6.linux.nftables import NftablesError
-from mn_agent.core.status import IkeSaStatus, NetworkStatus, RouterStatus
+from mn_agent.core.status import IkeSaStatus, LookupStatus, NetworkStatus, RouterStatus
 from monami6 import (
     check_agent,
     check_configuration,
@@ -259,6 +259,37 @@ def test_ike(tmp_path: Path, changes: dict[str, Any], result_: Result, words: st
     assert found.result is result_
     assert words in found.found
     assert bool(found.remedy) == (result_ is not Result.OK)
+
+
+LOOKUP = LookupStatus(question="AAAA of ha.example.net", answered=None, again=None, problem=None)
+FAILED = msgspec.structs.replace(LOOKUP, problem="AAAA of ha.example.net: no such name")
+
+
+@pytest.mark.parametrize(
+    ("changes", "result_", "words"),
+    [
+        ({}, Result.OK, "the DNS is not asked"),
+        ({"lookup": LOOKUP, "home_agent_name": "ha.example.net"}, Result.OK, "home agent ha.example.net is 2001:db8:"),
+        ({"lookup": LOOKUP}, Result.OK, "home agent 2001:db8:"),
+        ({"lookup": FAILED, "home_agent_from": "state file"}, Result.WARNING, "(by state file), and the DNS does not"),
+        ({"lookup": FAILED, "home_agent": None}, Result.PROBLEM, "who the home agent is: AAAA of ha.example.net: no"),
+    ],
+)
+def test_dns(tmp_path: Path, changes: dict[str, Any], result_: Result, words: str) -> None:
+    one = patient(tmp_path, status(**changes, troubles={"DNS": "no answer"}))
+    found = check_agent.dns(one)
+    assert found.result is result_
+    assert words in found.found
+    assert bool(found.remedy) == (result_ is not Result.OK)
+    assert check_agent.troubles(one).result is Result.OK
+
+
+def test_an_address_that_nobody_knows_yet_is_unknown(tmp_path: Path) -> None:
+    asked = patient(tmp_path, status(lookup=LOOKUP, home_agent=None))
+    assert "the DNS is being asked for AAAA of ha.example.net" in why_unknown(check_agent.dns, asked)
+    assert "not known yet" in why_unknown(check_firewall.to_home_agent, asked)
+    stopped = configured(tmp_path, CONFIGURATION.replace("2001:db8:f::2", "ha.example.net"))
+    assert "not known yet" in why_unknown(check_firewall.to_home_agent, stopped)
 
 
 def test_the_secret_of_ikev2_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:

@@ -106,6 +106,14 @@ def test_the_key_may_come_through_a_pipe_and_be_for_ikev2(setup: Setup, path: Pa
     assert (ikev2.identity, ikev2.home_agent_identity, ikev2.secret) == ("laptop@example.org", "ha.example.org", KEY)
 
 
+def test_the_home_agent_may_have_a_name(setup: Setup, path: Path) -> None:
+    done = setup("--home-agent", "ha.example.net", *OPTIONS[2:], "--key-file", "-", typed=KEY.hex())
+    assert done.exit_code == 0, done.output
+    assert "Home agent     ha.example.net" in done.output
+    assert 'agent = "ha.example.net"' in path.read_text()
+    assert config.read(path).home.agent_name == "ha.example.net"
+
+
 @pytest.mark.parametrize(
     ("arguments", "typed", "what"),
     [

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from msgspec.structs import replace
 
-from mn_agent.core.status import IkeSaStatus, PathStatus
+from mn_agent.core.status import IkeSaStatus, LookupStatus, PathStatus
 from monami6.exits import FAILED, NOT_RUNNING, TIMED_OUT
 from tests.unit.monami6.fake import (
     NOW,
@@ -50,6 +50,24 @@ def test_it_says_with_whom_since_when_and_until_when(run: Run, socket_path: Path
 def test_it_names_the_home_agents_that_are_asked_when_this_one_does_not_serve(run: Run, socket_path: Path) -> None:
     text = shown(run, socket_path, alternatives=["2001:db8:f::3", "2001:db8:f::4"])
     assert "home agent 2001:db8:f::2 (others: 2001:db8:f::3, 2001:db8:f::4)" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ({"home_agent": None}, "home agent of which the DNS is asked (AAAA of ha.example.net)"),
+        (
+            {"home_agent_name": "ha.example.net", "home_agent_from": "DNS"},
+            "home agent ha.example.net, 2001:db8:f::2 by DNS",
+        ),
+        ({}, "Registered with home agent 2001:db8:f::2"),
+    ],
+)
+def test_it_says_what_the_dns_calls_the_home_agent(
+    run: Run, socket_path: Path, known: dict[str, Any], text: str
+) -> None:
+    lookup = LookupStatus(question="AAAA of ha.example.net", answered=None, again=None, problem=None)
+    assert text in " ".join(shown(run, socket_path, lookup=lookup, **known).split())
 
 
 def test_it_says_until_when_the_home_address_is_good(run: Run, socket_path: Path) -> None:
