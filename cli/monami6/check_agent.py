@@ -142,7 +142,10 @@ def _system_view() -> dict[str, set[str]]:
         ) from None
     view = {}
     for name in netifaces.interfaces():
-        entries = netifaces.ifaddresses(name).get(netifaces.AF_INET6, [])
+        try:
+            entries = netifaces.ifaddresses(name).get(netifaces.AF_INET6, [])
+        except ValueError:
+            continue  # It has no address of any kind, as the devices of IPsec's tunnels
         addresses = [IPv6Address(entry["addr"].partition("%")[0]) for entry in entries]
         kept = {str(address) for address in addresses if not address.is_link_local}
         if kept and name != "lo":

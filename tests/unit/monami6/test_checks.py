@@ -584,7 +584,13 @@ def interfaces(
 ) -> Finding:
     monkeypatch.setattr(netifaces, "interfaces", lambda: list(ours))
     addresses = {name: {netifaces.AF_INET6: [{"addr": one} for one in found]} for name, found in ours.items()}
-    monkeypatch.setattr(netifaces, "ifaddresses", lambda name: addresses[name] if addresses[name] else {})
+
+    def ifaddresses(name: str) -> Mapping[int, list[dict[str, str]]]:
+        if name == "monami6-0":
+            raise ValueError("You must specify a valid interface name.")
+        return addresses[name]
+
+    monkeypatch.setattr(netifaces, "ifaddresses", ifaddresses)
     with FakeDaemon(tmp_path / "agent.sock", {"interfaces": result(agents)}):
         return check_agent.interfaces(patient(tmp_path))
 
@@ -595,6 +601,7 @@ def test_the_agents_picture_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "lo": ["::1", "2001:db8:aaaa::100"],
         "eth0": ["2001:DB8:1:0::10", "fe80::1%eth0"],
         "wlan0": ["fe80::2%wlan0"],
+        "monami6-0": [],
     }
     found = interfaces(tmp_path, monkeypatch, agents, ours)
     assert found.result is Result.OK
