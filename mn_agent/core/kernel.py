@@ -320,6 +320,10 @@ def _table(state: State) -> Table:
     for what, direction in product(counted, _DIRECTIONS):
         elements[f"{what}_{direction}"] = {link.index: _quoted(what, link, direction) for link in links}
         counters.update(counter_name(what, link.bid, direction) for link in links)
+    if state.settings.protects_payload:
+        elements["default_up"] = {
+            index: _quoted("default", link, "up") for link in links for index in (link.index, Device(link.bid).index)
+        }
     if state.flows.policy.flow:
         elements["copy_router"] = {
             slot_bit(state.slots[link.bid]): link.router or state.settings.home.agent
@@ -335,7 +339,8 @@ def _table(state: State) -> Table:
         sets[f"{what}_down"] = _COUNTERS_BY_INTERFACE
         elements[f"{what}_down"] = {link.index: _quoted(what, link, "down") for link in links}
         counters.update(counter_name(what, link.bid, direction) for link in links for direction in _DIRECTIONS)
-    # Before it is marked, a packet has been routed like any from the home address: over the default's link
+    # Before it is marked, a packet has been routed like any from the home address: over the default's link, or to the
+    # device of its tunnel
     default = "counter name meta oif map @default_up", f"meta mark set meta mark & {_KEEP:#x} | {_DEFAULT_BIT:#x}"
     chains["from_home"] = Chain((*found.from_mobile_node, *default))
     chains["to_home"] = Chain((*found.to_mobile_node, "counter name meta iif map @default_down"))

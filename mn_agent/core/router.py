@@ -122,7 +122,8 @@ def nftables(home: Home, settings: RouterSettings, arrived: tuple[str, ...], *, 
     prerouting: nobody outside has an address of these networks, and nobody inside one of ours, neither in the packet
     nor in one that it tunnels (RFC 3963 section 9). from_inside: packets are marked before they are routed. forwarded:
     what has another source than these networks' does not leave them; what goes into a tunnel is seen here only with
-    its outer header. one_hop: the kernel has copied the inner hop limit, and counted down only the outer one.
+    its outer header, unless IPsec protects it. one_hop: the kernel has copied the inner hop limit, and counted down
+    only the outer one; into a tunnel of IPsec it forwards like anywhere.
     reassemble: what a mobile node behind us tunnels to our home agent comes in fragments if it was too big, and has to
     be whole in our tunnel, where that looks at both headers. Nothing ever goes to this chain, but with such a rule the
     kernel puts fragments together before prerouting. keep_fragments: not others, which fit the tunnel as they are.
@@ -168,7 +169,7 @@ def nftables(home: Home, settings: RouterSettings, arrived: tuple[str, ...], *, 
                 (
                     f"{marked} == 0 meta iif @inside meta oif != @inside ip6 saddr != {networks} {spoofed}",
                     f"ip6 daddr {networks} meta iif != @inside jump to_mobile_network",
-                    f"{tunnelled} meta iif @inside {marked} == {_DEFAULT_BIT:#x} counter name meta oif map @default_up",
+                    f"meta iif @inside {marked} == {_DEFAULT_BIT:#x} counter name meta oif map @default_up",
                 ),
                 "type filter hook forward priority mangle; policy accept;",
             ),

@@ -414,6 +414,14 @@ def test_the_policies_have_the_reqid_of_the_child_and_one_is_for_moves_only() ->
     assert ours <= set(STATIC_REQIDS), "the others are charon's"
 
 
+def test_default_traffic_is_counted_at_the_devices_of_its_tunnels() -> None:
+    world, _ = start()
+    counted = elements(wanted_kernel(world.mn), "default_up")
+    assert isinstance(counted, Mapping)
+    for bid, link in world.mn.links.items():
+        assert counted[Device(bid).index] == counted[link.index]
+
+
 def test_an_ike_sa_without_the_child_for_mobility_protects_nothing() -> None:
     state = ike.looked(ike.Ike(), NEAR, (ike_sa(HOME),), {}, 1.0)
     assert not state.is_ready
