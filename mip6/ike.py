@@ -60,8 +60,8 @@ class Child:
 
     name: str
     mode: Mode
-    local: TrafficSelector
-    remote: TrafficSelector
+    local: tuple[TrafficSelector, ...]
+    remote: tuple[TrafficSelector, ...]
     reqid: int
     """Charon finds by it what a MIGRATE is about: the one that tells of IKE's addresses names that of the mobility
     messages."""
@@ -83,7 +83,7 @@ def mobility_child(association: Association, side: Side, lifetime: Lifetime) -> 
     4.4). They would take any protocol; the policies say for which they are (section 4.3 leaves that choice).
     """
     home_address, home_agent = (
-        TrafficSelector(host(address)) for address in (association.home_address, association.home_agent)
+        (TrafficSelector(host(address)),) for address in (association.home_address, association.home_agent)
     )
     is_mobile_node = side is Side.MOBILE_NODE
     return Child(
@@ -97,19 +97,22 @@ def mobility_child(association: Association, side: Side, lifetime: Lifetime) -> 
 
 
 def tunnel_child(association: Association, side: Side, number: int, lifetime: Lifetime) -> Child:
-    """The tunnel with this number, as either end has it: whatever it is for, from the home address to anywhere."""
-    protocol = NextHeader.MOBILITY if number == RETURN_ROUTABILITY else 0
-    home = TrafficSelector(host(association.home_address), protocol)
-    others = TrafficSelector(ANYWHERE, protocol)
+    """The tunnel with this number, as either end has it: whatever it is for, between the mobile node, with the networks
+    behind it, and anywhere.
+    """
+    use = tunnel_use(number)
+    protocol = NextHeader.MOBILITY if use is Use.RETURN_ROUTABILITY else 0
+    ours = tuple(TrafficSelector(network, protocol) for network in association.mobile_end(use))
+    others = (TrafficSelector(ANYWHERE, protocol),)
     is_mobile_node = side is Side.MOBILE_NODE
     return Child(
         name=tunnel_name(number),
         mode=Mode.TUNNEL,
-        local=home if is_mobile_node else others,
-        remote=others if is_mobile_node else home,
-        reqid=association.reqid(tunnel_use(number)),
+        local=ours if is_mobile_node else others,
+        remote=others if is_mobile_node else ours,
+        reqid=association.reqid(use),
         lifetime=lifetime,
-        label=None if number == RETURN_ROUTABILITY else tunnel_name(number),
+        label=None if use is Use.RETURN_ROUTABILITY else tunnel_name(number),
     )
 
 
@@ -205,8 +208,8 @@ def _child(child: Child) -> Section:
     section: Section = {
         "mode": child.mode.value,
         "policies": "no",
-        "local_ts": [str(child.local)],
-        "remote_ts": [str(child.remote)],
+        "local_ts": [str(one) for one in child.local],
+        "remote_ts": [str(one) for one in child.remote],
         "reqid": str(child.reqid),
         "replay_window": str(child.replay_window),
         "esp_proposals": list(child.proposals),

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from ipaddress import IPv6Address, IPv6Network
+from itertools import product
 from typing import Annotated
 
 from mip6.form import SPI, Key
@@ -48,7 +49,7 @@ MOST_NODES = 1 << 15
 
 _ANY_CARE_OF = IPv6Address(0)
 _HERE, _FIRST, _THEN, _LAST = 500, 1000, 1500, 2000
-"""Priorities: what never leaves the machine, what is for the home agent itself, what goes through it of return
+"""Priorities: what is in no tunnel, what is for the home agent itself, what goes through it of return
 routability, and payload."""
 
 
@@ -87,11 +88,14 @@ TUNNELS = IPv6Network("100::6d39:0:0/96")
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """A mobile node and its home agent. `place`: of the mobile node in the home agent's configuration; 0 on its own."""
+    """A mobile node and its home agent. `place`: of the mobile node in the home agent's configuration; 0 on its own.
+    `networks`: behind it, if it is a mobile router.
+    """
 
     home_address: IPv6Address
     home_agent: IPv6Address
     place: int = 0
+    networks: tuple[IPv6Network, ...] = ()
 
     def reqid(self, use: Use) -> int:
         """Of the security associations for this use, which somebody negotiates."""
@@ -100,6 +104,11 @@ class Association:
     def static_reqid(self, use: Use) -> int:
         """The same, if the keys are in a file."""
         return STATIC_REQIDS.start + (self.place << 8) + use
+
+    def mobile_end(self, use: Use) -> tuple[IPv6Network, ...]:
+        """What the tunnels for this use lead to: the home address, and with payload the networks behind it, too."""
+        home = host(self.home_address)
+        return (home, *self.networks) if use is Use.PAYLOAD else (home,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +137,7 @@ _SENDING, _RECEIVING = 0x20, 0x40
 _HOME_ADDRESS_OPTION, _ROUTING_HEADER = 0x80, 0x81
 """In reqids of states of mode "route optimization"."""
 
+_LINK_LOCAL = IPv6Network("fe80::/10")
 _NOWHERE = IPv6Address("100::6d38:0:0")
 """Addresses of packets that never are (RFC 6666)."""
 
@@ -249,27 +259,42 @@ def tunnel_policies(association: Association, side: Side, numbers: Iterable[int]
     """`numbers`: of the tunnels that something may be sent through. `payload`: nothing of it goes, nor comes, without
     protection.
     """
-    is_mobile_node = side is Side.MOBILE_NODE
-    home = host(association.home_address)
-    out = Selector(home, ANYWHERE) if is_mobile_node else Selector(ANYWHERE, home)
-    into = Selector(out.destination, out.source)
     for number in numbers:
-        selector, priority = out, _LAST
-        if number == RETURN_ROUTABILITY:
-            selector, priority = Selector(out.source, out.destination, NextHeader.MOBILITY), _THEN
-        id_ = PolicyId(Direction.OUT, selector, if_id=Device(number).if_id)
-        yield Policy(id_, (sending(association, side, number),), priority)
-    for direction in (Direction.IN,) if is_mobile_node else (Direction.IN, Direction.FORWARD):
-        messages = Selector(into.source, into.destination, NextHeader.MOBILITY)
-        yield Policy(PolicyId(direction, messages), (receiving(association, side, Use.RETURN_ROUTABILITY),), _THEN)
-        if payload:
-            yield Policy(PolicyId(direction, into), (receiving(association, side, Use.PAYLOAD),), _LAST)
-    if is_mobile_node and payload:
-        # A selector with the interface lo would also meet what has had a routing header taken off
-        from_here = Selector(home, home)
-        reqid = receiving(association, side, Use.PAYLOAD).reqid
-        untouched = Template(protocol=Protocol.ESP, mode=Mode.TRANSPORT, reqid=reqid, optional=True)
-        yield Policy(PolicyId(Direction.IN, from_here), (untouched,), _HERE)
+        template, if_id = sending(association, side, number), Device(number).if_id
+        for selector, priority in _tunnelled(association, side, Direction.OUT, tunnel_use(number)):
+            yield Policy(PolicyId(Direction.OUT, selector, if_id=if_id), (template,), priority)
+    forwards = side is Side.HOME_AGENT or association.networks
+    directions = (Direction.IN, Direction.FORWARD) if forwards else (Direction.IN,)
+    uses = (Use.RETURN_ROUTABILITY, Use.PAYLOAD) if payload else (Use.RETURN_ROUTABILITY,)
+    for use, direction in product(uses, directions):
+        for selector, priority in _tunnelled(association, side, direction, use):
+            yield Policy(PolicyId(direction, selector), (receiving(association, side, use),), priority)
+    if side is Side.MOBILE_NODE and payload:
+        yield from _inside_policies(association)
+
+
+def _tunnelled(association: Association, side: Side, direction: Direction, use: Use) -> Iterator[tuple[Selector, int]]:
+    """Which packets pass this side in this direction, with the priority of a policy for them."""
+    protocol, priority = (NextHeader.MOBILITY, _THEN) if use is Use.RETURN_ROUTABILITY else (0, _LAST)
+    is_up = (side is Side.MOBILE_NODE) == (direction is Direction.OUT)
+    for network in association.mobile_end(use):
+        ends = (network, ANYWHERE) if is_up else (ANYWHERE, network)
+        yield Selector(*ends, protocol), priority
+
+
+def _inside_policies(association: Association) -> Iterator[Policy]:
+    """What goes between the home address and the networks behind it never was in a tunnel; nftables drops what somebody
+    outside forges of it. For neighbor discovery those in the networks use link-local addresses, too.
+    """
+    ours, networks = association.mobile_end(Use.PAYLOAD), association.networks
+    # A selector with the interface lo would also meet what has had a routing header taken off
+    selectors = [(Direction.IN, Selector(*ends)) for ends in product(ours, ours)]
+    selectors += [(Direction.IN, Selector(_LINK_LOCAL, network, NextHeader.ICMPV6)) for network in networks]
+    selectors += [(Direction.FORWARD, Selector(*ends)) for ends in product(networks, networks)]
+    reqid = receiving(association, Side.MOBILE_NODE, Use.PAYLOAD).reqid
+    untouched = Template(protocol=Protocol.ESP, mode=Mode.TRANSPORT, reqid=reqid, optional=True)
+    for direction, selector in selectors:
+        yield Policy(PolicyId(direction, selector), (untouched,), _HERE)
 
 
 def carrier(association: Association) -> Policy:

@@ -92,7 +92,7 @@ def due_at(held: Mapping[IPv6Address, Tunnels]) -> float:
 def _with_ikev2(settings: Settings) -> Iterator[tuple[Association, Node]]:
     for place, node in enumerate(settings.node):
         if node.ikev2 is not None:
-            yield Association(node.home_address, settings.home_agent.address, place), node
+            yield settings.association(place), node
 
 
 def _credential(ours: Ikev2, its: NodeIkev2) -> SharedKey | Certificates:

@@ -198,10 +198,9 @@ def _message_rules(settings: Settings) -> Iterator[Rule]:
 
 def associations(settings: Settings) -> Iterator[Association]:
     """Of the mobile nodes whose messages IPsec protects."""
-    own = settings.home_agent.address
     for place, node in enumerate(settings.node):
         if node.is_ipsec:
-            yield Association(node.home_address, own, place)
+            yield settings.association(place)
 
 
 def _policies(settings: Settings, protected: Protected) -> Iterator[Policy]:
@@ -351,7 +350,6 @@ def _behind(node: Node, entry: CacheEntry) -> network_rules.Bound:
 
 def _protected_elements(state: State, bound: Mapping[int, CacheEntry], protected: Protected) -> dict[str, Elements]:
     """Which keys may be used from where, and where tunnels lead."""
-    own = state.settings.home_agent.address
     spis: dict[IPv6Address, set[int]] = {}
     for home_address, found in state.tunnels.items():
         spis[home_address] = {spi for tunnel in found.values() for spi in tunnel.spis}
@@ -359,7 +357,7 @@ def _protected_elements(state: State, bound: Mapping[int, CacheEntry], protected
     far_ends: dict[Element, Element] = {}
     for place, care_of in protected.items():
         home_address = bound[place].home_address
-        association = Association(home_address, own, place)
+        association = state.settings.association(place)
         pairs.update(f"{one} . {spi}" for one in care_of.values() for spi in spis.get(home_address, ()))
         far_ends |= {tunnel_address(association, number): address for number, address in care_of.items()}
     return {

@@ -11,7 +11,7 @@ from home_agent.core.settings import Node
 from home_agent.core.state import State
 from home_agent.core.status import BindingStatus, FlowStatus, HomeAgentStatus, NodeStatus, PrefixStatus, Status
 from mip6.associations import associations
-from mip6.ipsec import Association, Side
+from mip6.ipsec import Side
 from mip6.spelling import spell
 from mip6.table import Counter
 from mip6.xfrm import State as XfrmState
@@ -65,7 +65,7 @@ def _node(
 ) -> NodeStatus:
     entry = state.cache.get(node.home_address)
     bindings = sorted(entry.bindings.items()) if entry else []
-    association = Association(node.home_address, state.settings.home_agent.address, place)
+    association = state.settings.association(place)
     return NodeStatus(
         name=node.name,
         identity=node.identity,

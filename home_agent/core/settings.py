@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mip6.form import SPI, Identity, Key, Moment, Range
 from mip6.ike import Certificates
-from mip6.ipsec import StaticPair
+from mip6.ipsec import Association, StaticPair
 
 SLOTS = 8
 """Care-of addresses of one mobile node that its flows can be told apart by: bits in the mark of a packet."""
@@ -153,6 +153,11 @@ class Settings:
     prefix: tuple[Prefix, ...] = ()
     prefix_discovery: PrefixDiscovery = PrefixDiscovery()
     paths: Paths = Paths()
+
+    def association(self, place: int) -> Association:
+        """With the mobile node at this place, for IPsec."""
+        node = self.node[place]
+        return Association(node.home_address, self.home_agent.address, place, node.prefixes)
 
     @property
     def serves_mobile_routers(self) -> bool:

@@ -209,7 +209,7 @@ class Settings:
     @property
     def association(self) -> Association:
         """Ours, for IPsec."""
-        return Association(self.home.address, self.home.agent)
+        return Association(self.home.address, self.home.agent, networks=self.router.prefixes)
 
     @property
     def can_be_at_home(self) -> bool:

@@ -393,7 +393,7 @@ def test_what_charon_is_told_at_both_ends_fits_together() -> None:
     assert str(SECRET) not in repr((ours, theirs))
     mine, its = ours.children[0], theirs.children[0]
     assert (mine.mode, mine.local, mine.remote) == (Mode.TRANSPORT_PROXY, its.remote, its.local)
-    assert (str(mine.local), str(mine.remote)) == (f"{HOME}/128", f"{AGENT}/128")
+    assert (*map(str, mine.local), *map(str, mine.remote)) == (f"{HOME}/128", f"{AGENT}/128")
     assert its.lifetime.rekey_s is None
     assert mine.lifetime.end_s <= its.lifetime.end_s
     assert [one.name for one in ours.children] == [one.name for one in theirs.children]

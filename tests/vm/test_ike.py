@@ -155,8 +155,8 @@ def tunnel(bid: int) -> Child:
     return Child(
         name=f"bid{bid}",
         mode=Mode.TUNNEL,
-        local=TrafficSelector(IPv6Network(HOME)),
-        remote=ANYWHERE,
+        local=(TrafficSelector(IPv6Network(HOME)),),
+        remote=(ANYWHERE,),
         reqid=TUNNELS[bid],
         label=f"bid{bid}",
         lifetime=Lifetime(3960, 3600),
@@ -177,8 +177,8 @@ NODE = Connection(
         Child(
             name="signalling",
             mode=Mode.TRANSPORT_PROXY,
-            local=TrafficSelector(IPv6Network(HOME), NextHeader.MOBILITY),
-            remote=TrafficSelector(IPv6Network(AGENT), NextHeader.MOBILITY),
+            local=(TrafficSelector(IPv6Network(HOME), NextHeader.MOBILITY),),
+            remote=(TrafficSelector(IPv6Network(AGENT), NextHeader.MOBILITY),),
             reqid=SIGNALLING,
             lifetime=Lifetime(3960, 3600),
         ),
@@ -388,7 +388,7 @@ def test_another_key_is_refused_and_charon_says_so(pair: Pair) -> None:
 def test_an_identity_gets_no_sa_for_another_home_address(pair: Pair) -> None:
     async def story() -> None:
         signalling, first, _ = NODE.children
-        greedy = replace(first, name="greedy", local=TrafficSelector(IPv6Network("2001:db8:100::2/128")))
+        greedy = replace(first, name="greedy", local=(TrafficSelector(IPv6Network("2001:db8:100::2/128")),))
         await pair.node.load(replace(NODE, children=(signalling, greedy)))
         await pair.agent.load(mirrored(NODE))
         await pair.node.initiate("signalling")

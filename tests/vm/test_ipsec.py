@@ -29,7 +29,7 @@ whole.sendto(build_from_mobile_node(packet), (str(home_agent), 0))
 
 @pytest.fixture
 def lab(prefix: str) -> Iterator[Lab]:
-    lab = Lab(prefix=prefix, security="manual")
+    lab = Lab(prefix=prefix, security="manual", router=True)
     try:
         yield lab
     finally:
@@ -39,13 +39,16 @@ def lab(prefix: str) -> Iterator[Lab]:
 @pytest.mark.req("SEC-01", "SEC-02", "SEC-03", "SEC-08", "SEC-21", "SEC-28", "PKT-10", "PKT-11", "HA-23")
 def test_registration_with_keys_that_never_change(lab: Lab) -> None:
     """From nothing: no message in clear on the way, each from the care-of address that it registers. The first update
-    has a Home Address option that no binding vouches for; policies know home addresses only.
+    has a Home Address option that no binding vouches for; policies know home addresses only. The network behind the
+    mobile node is registered and reached with it, in tunnels that are in clear: these keys protect messages.
     """
     lab.lay_out()
     with Capture(lab, "ha", HOST_INTERFACE, "ip6") as capture:
         lab.start()
         status = lab.wait_registered(timeout_s=120)
+        lab.wait_hosts(timeout_s=120)
         lab.run("mn", "ping", "-6", "-c", "1", "-w", "10", "-I", HOME, CN)
+        lab.run("host1", "ping", "-6", "-c", "1", "-w", "10", CN)
     care_of = {link["care_of_address"] for link in status["links"]}
     assert capture.rows("mip6.mhtype", ["frame.number"]) == []
     updates = capture.rows("esp && ipv6.dstopts", ["ipv6.src", "ipv6.dst", "ipv6.opt.mipv6.home_address"])

@@ -1,4 +1,6 @@
-"""Two mobile nodes at one home agent, each with two links: nothing of the one touches what the other has."""
+"""Two mobile nodes at one home agent, each with two links: nothing of the one touches what the other has. The first is
+a mobile router.
+"""
 
 import json
 import secrets
@@ -22,6 +24,7 @@ from mn_lab.layout import (
     HOME_AGENT_ADDRESS,
     MOBILE_NODE,
     Link,
+    host_address,
 )
 from mn_lab.processes import Process
 from mn_lab.security import HOME_AGENT_IDENTITY
@@ -31,19 +34,20 @@ FIRST, SECOND = HOME_ADDRESS, HOME_ADDRESS + 1
 SECOND_NODE, SECOND_IDENTITY = "mn2", "second@lab.example.org"
 PATIENCE_S = 120.0
 
-# ESP with the keys of one, and the home address of the other in it
+# ESP with the keys of one, and each time an address of the other in it
 SPEAK_FOR_ANOTHER = """
 import hmac, json, os, struct, subprocess, sys
 from scapy.all import IPv6, ICMPv6EchoRequest, Raw, send
 told = json.loads(sys.argv[1])
-inner = bytes(IPv6(src=told["home"], dst=told["correspondent"]) / ICMPv6EchoRequest(data=b"speaking for another"))
-padding = bytes(range(1, 1 + -(len(inner) + 2) % 16))
-plain, iv = inner + padding + bytes((len(padding), 41)), os.urandom(16)
-openssl = ["openssl", "enc", "-aes-128-cbc", "-nopad", "-K", told["encryption"], "-iv", iv.hex()]
-esp = struct.pack(">II", told["spi"], 100000) + iv
-esp += subprocess.run(openssl, input=plain, stdout=subprocess.PIPE, check=True).stdout
-esp += hmac.digest(bytes.fromhex(told["integrity"]), esp, "sha256")[:16]
-send(IPv6(src=told["care_of"], dst=told["home_agent"], nh=50) / Raw(esp), verbose=False)
+for number, source in enumerate(told["sources"]):
+    inner = bytes(IPv6(src=source, dst=told["correspondent"]) / ICMPv6EchoRequest(data=b"speaking for another"))
+    padding = bytes(range(1, 1 + -(len(inner) + 2) % 16))
+    plain, iv = inner + padding + bytes((len(padding), 41)), os.urandom(16)
+    openssl = ["openssl", "enc", "-aes-128-cbc", "-nopad", "-K", told["encryption"], "-iv", iv.hex()]
+    esp = struct.pack(">II", told["spi"], 100000 + number) + iv
+    esp += subprocess.run(openssl, input=plain, stdout=subprocess.PIPE, check=True).stdout
+    esp += hmac.digest(bytes.fromhex(told["integrity"]), esp, "sha256")[:16]
+    send(IPv6(src=told["care_of"], dst=told["home_agent"], nh=50) / Raw(esp), verbose=False)
 """
 
 
@@ -126,7 +130,7 @@ def registered(status: Status) -> set[str]:
 
 @pytest.fixture
 def nodes(prefix: str) -> Iterator[tuple[Lab, Second]]:
-    lab = Lab(("wifi", "lte", "wifi2", "lte2"), prefix=prefix, security="ikev2")
+    lab = Lab(("wifi", "lte", "wifi2", "lte2"), prefix=prefix, security="ikev2", router=True)
     second = Second(lab, list(lab.layout.links[2:]))
     try:
         lab.lay_out()
@@ -164,7 +168,7 @@ def reqids(lab: Lab, kind: str, home_address: IPv6Address) -> set[str]:
     return {after for one in words for word, after in pairwise(one) if word == "reqid"}
 
 
-@pytest.mark.req("SEC-17", "SEC-31", "SC-01", "HA-17")
+@pytest.mark.req("SEC-17", "SEC-31", "SC-01", "SC-10", "HA-17", "NEMO-18")
 def test_nothing_of_one_touches_the_other(nodes: tuple[Lab, Second]) -> None:
     lab, second = nodes
     ping = ("ping", "-6", "-c", "2", "-w", "20", "-I", str(FIRST), CN)
@@ -187,23 +191,24 @@ def test_nothing_of_one_touches_the_other(nodes: tuple[Lab, Second]) -> None:
 
 
 def speak_for_the_first(lab: Lab, second: Second) -> None:
-    """It has keys and a registered care-of address, but they are not those of this home address."""
+    """It has keys and a registered care-of address, but not those of this home address and the network behind it."""
     told = second.agent.status()
     care_of = {link["bid"]: link["care_of_address"] for link in told["links"]}
     (own,) = [one for one in told["associations"] if (one["use"], one["direction"], one["bid"]) == ("payload", "up", 1)]
     spi = int(own["spi"], 16)
     reason = "ESP missing, or of another association"
-    before = lab.home_agent.status()["counters"].get(reason, 0)
+    sources = [str(FIRST), str(host_address("host1"))]
+    wanted = lab.home_agent.status()["counters"].get(reason, 0) + len(sources)
     arguments = {
         "care_of": care_of[1],
         "home_agent": HA,
         "correspondent": CN,
-        "home": str(FIRST),
+        "sources": sources,
         "spi": spi,
         **second.keys(spi),
     }
     argv = network.in_namespace(second.namespace, sys.executable, "-c", SPEAK_FOR_ANOTHER, json.dumps(arguments))
     subprocess.run(argv, check=True)
     lab.home_agent.wait_until(
-        lambda status: status["counters"].get(reason, 0) > before, reason, timeout_s=PATIENCE_S, check=lambda: None
+        lambda status: status["counters"].get(reason, 0) == wanted, reason, timeout_s=PATIENCE_S, check=lambda: None
     )
