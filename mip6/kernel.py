@@ -30,8 +30,14 @@ DELIVER, FORWARD, AGAIN = (IPv6Address(f"100::6d36:{number}") for number in (1, 
 """Where nftables sends the tunnelled packets that it found good, and where a route takes the outer header off: those
 with an inner packet for this machine, those for others (the kernel's seg6local actions do one or the other), and those
 with an inner packet that goes to one of these addresses itself.
-Nobody else uses these: the prefix is for discarding (RFC 6666), and the addresses never leave the machine. A route for
-our own address would need the kernel's first rule, `lookup local`, moved away, and other programs rely on its place."""
+A route for our own address would need the kernel's first rule, `lookup local`, moved away, and other programs rely on
+its place."""
+OWN_USE = IPv6Network("100::/64")
+"""Where these and all others are that stand for something here. The prefix is for discarding (RFC 6666): they never
+leave the machine, and nothing that comes from outside may have one, neither as a packet nor in a tunnel."""
+TO_OWN_USE = f"ip6 daddr {OWN_USE}"
+INNER_TO_OWN_USE = f"@th,192,64 {int(OWN_USE.network_address) >> 64:#x}"
+"""What nftables looks for, then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ipaddress import IPv6Address
 
 from home_agent.core import network_rules
 from home_agent.core.cache import CacheEntry
-from mip6.kernel import AGAIN, DELIVER, FORWARD
+from mip6.kernel import AGAIN, DELIVER, FORWARD, OWN_USE
 from mip6.table import Chain, Elements, Set
 
 CARE_OF = "guest_care_of"
@@ -97,6 +97,7 @@ def chains(known: Sequence[int], own: IPv6Address) -> dict[str, Chain]:
         "from_guest": Chain((*taken, "counter name spoofed_inner_source drop")),
         "decapsulate_twice": Chain(
             (
+                f"@th,512,64 {int(OWN_USE.network_address) >> 64:#x} counter name spoofed_inner_source drop",
                 f"{_INNER_DESTINATION} {int(own):#x} {first} {int(DELIVER):#x} {again}",
                 f"{first} {int(FORWARD):#x} {again}",
             )

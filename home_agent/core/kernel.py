@@ -41,8 +41,10 @@ from mip6.kernel import (
     AGAIN,
     DELIVER,
     FORWARD,
+    INNER_TO_OWN_USE,
     LOCAL_TABLE,
     MAIN_TABLE,
+    TO_OWN_USE,
     TUNNEL_HEADER,
     Device,
     Encapsulate,
@@ -428,6 +430,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
         ),
         "prerouting": Chain(
             (
+                f"{TO_OWN_USE} counter name spoofed_outer_source drop",
                 f"{option} @nh,320,8 135 @nh,368,8 set 0x1e",
                 f"{option} @nh,320,8 != {{ 50, 51, 135 }} {unbound} @nh,368,8 set 0x5e",
                 f"ip6 daddr {own} ip6 nexthdr 41 jump from_tunnel",
@@ -452,6 +455,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
         ),
         "decapsulate": Chain(
             (
+                f"{INNER_TO_OWN_USE} counter name spoofed_inner_source drop",
                 *guests.rules(lengths, own),
                 f"@th,192,128 {int(own):#x} ip6 daddr set {DELIVER} accept",
                 f"ip6 daddr set {FORWARD}",

@@ -25,6 +25,7 @@ from mip6.kernel import (
     LOCAL_TABLE,
     LOOPBACK,
     MAIN_TABLE,
+    TO_OWN_USE,
     Address,
     Device,
     Encapsulate,
@@ -436,6 +437,7 @@ def _static(
         chains={
             "prerouting": Chain(
                 (
+                    f"{TO_OWN_USE} counter name not_from_home_agent drop",
                     f"{plain}ip6 saddr {home.agent} ip6 nexthdr 43 "
                     "@nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
                     f"ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address",

@@ -4,9 +4,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address
 
 import pytest
 
+from mip6.kernel import AGAIN, DELIVER, FORWARD, OWN_USE
 from mn_lab.lab import Lab
 from mn_lab.layout import CORRESPONDENT_ADDRESS, HOME_ADDRESS, HOME_AGENT_ADDRESS, HOST_INTERFACE, MOBILE_SIDE
 from tests.kernel.wire import Capture
@@ -245,9 +248,29 @@ send(IPv6(src=outer_source, dst=outer_destination) / inner, count=10, verbose=Fa
 """
 
 
+FORGE = """
+import sys
+from functools import reduce
+from operator import truediv
+from socket import AF_INET6, IPPROTO_RAW, SOCK_RAW, socket
+from scapy.all import IPv6, UDP, Raw
+headers = [IPv6(src=source, dst=destination) for source, destination in zip(sys.argv[1::2], sys.argv[2::2])]
+packet = bytes(reduce(truediv, headers) / UDP(sport=7, dport=7777) / Raw(b"spoofed"))
+with socket(AF_INET6, SOCK_RAW, IPPROTO_RAW) as sender:
+    for _ in range(10):
+        sender.sendto(packet, (sys.argv[2], 0))
+"""
+PROBE = "udp port 7777"
+
+
 def spoof(lab: Lab, node: str, *addresses: str) -> None:
     """Ten tunnelled packets: outer source and destination, inner source and destination."""
     lab.run(node, sys.executable, "-c", SPOOF, *addresses)
+
+
+def forge(lab: Lab, node: str, *addresses: str) -> None:
+    """The same with any number of headers, sent where the node's routes lead."""
+    lab.run(node, sys.executable, "-c", FORGE, *addresses)
 
 
 @pytest.mark.req("HA-17", "PKT-09", "SC-03")
@@ -255,7 +278,7 @@ class TestSpoofed:
     """The home agent accepts a packet from any registered care-of address and from no other."""
 
     def strays(self, lab: Lab, node: str, *addresses: str) -> int:
-        with Capture(lab, "cn", "eth0", "udp port 7777") as capture:
+        with Capture(lab, "cn", "eth0", PROBE) as capture:
             spoof(lab, node, *addresses)
             arrives(lab, "cn", HA)
         return len(capture.rows("udp.port == 7777", ["ipv6.src"]))
@@ -279,12 +302,54 @@ class TestSpoofed:
 @pytest.mark.req("PKT-04")
 def test_the_mobile_node_takes_tunnelled_packets_from_its_home_agent_only(lab: Lab) -> None:
     before = lab.agent.status()["counters"]
-    with Capture(lab, "mn", "lo", "udp port 7777") as capture:
+    with Capture(lab, "mn", "lo", PROBE) as capture:
         spoof(lab, "wifi", CN, care_of(lab, "wifi"), CN, HOME)
         arrives(lab, "mn", HA)
     assert capture.rows("udp", ["ipv6.src"]) == []
     after = lab.agent.status()["counters"]
     assert after["not_from_home_agent"] == before["not_from_home_agent"] + 10
+
+
+@pytest.mark.req("HA-17", "PKT-04", "SC-03")
+class TestOwnUse:
+    """Nobody says himself that his packets are good: with a destination that only we give to those that were looked at,
+    from the same link or inside a good packet.
+    """
+
+    @pytest.mark.parametrize("destination", [DELIVER, FORWARD, AGAIN])
+    def test_from_the_same_link_to_the_mobile_node(self, lab: Lab, destination: IPv6Address) -> None:
+        before = lab.agent.status()["counters"]["not_from_home_agent"]
+        with self.way(lab, "wifi", care_of(lab, "wifi"), MOBILE_SIDE), Capture(lab, "mn", "lo", PROBE) as capture:
+            forge(lab, "wifi", CN, str(destination), CN, HOME)
+            arrives(lab, "mn", HA)
+        assert capture.rows("udp", ["ipv6.src"]) == []
+        assert lab.agent.status()["counters"]["not_from_home_agent"] == before + 10
+
+    @pytest.mark.parametrize("destination", [DELIVER, FORWARD, AGAIN])
+    def test_from_the_same_link_to_the_home_agent(self, lab: Lab, destination: IPv6Address) -> None:
+        before = counter(lab, "spoofed_outer_source")
+        with self.way(lab, "net", HA, "to-ha"), Capture(lab, "cn", "eth0", PROBE) as capture:
+            forge(lab, "net", CN, str(destination), str(HOME_ADDRESS + 1), CN)
+            arrives(lab, "cn", HA)
+        assert capture.rows("udp", ["ipv6.src"]) == []
+        assert counter(lab, "spoofed_outer_source") == before + 10
+
+    def test_inside_a_good_packet(self, lab: Lab) -> None:
+        before = counter(lab, "spoofed_inner_source")
+        with Capture(lab, "cn", "eth0", PROBE) as capture:
+            forge(lab, "wifi", care_of(lab, "wifi"), HA, HOME, str(FORWARD), str(HOME_ADDRESS + 1), CN)
+            arrives(lab, "cn", HA)
+        assert capture.rows("udp", ["ipv6.src"]) == []
+        assert counter(lab, "spoofed_inner_source") == before + 10
+
+    @contextmanager
+    def way(self, lab: Lab, node: str, neighbour: str, interface: str) -> Iterator[None]:
+        """While it lasts the node sends what has such a destination to its neighbour."""
+        ip(lab, node, "route", "add", str(OWN_USE), "via", neighbour, "dev", interface)
+        try:
+            yield
+        finally:
+            ip(lab, node, "route", "del", str(OWN_USE))
 
 
 @pytest.mark.req("REG-02", "FMT-14", "FMT-16", "MCOA-02", "HA-13")
