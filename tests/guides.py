@@ -25,6 +25,7 @@ ELSEWHERE: Mapping[str, str] = {
     r"\./dev deb --suite trixie": "tests/packaging/test_suites.py::"
     "test_they_are_built_and_installed_and_their_programs_run",
     r"\./dev vm COMMAND": "tests/vm/test_stock_kernel.py::test_the_lab_comes_up_and_traffic_goes_through_the_tunnel",
+    r"monami6 setup --home-agent .*": "tests/unit/monami6/test_setup.py::test_the_home_agent_may_have_a_name",
     r"monami6 setup --router .*": "tests/unit/monami6/test_setup.py::test_a_mobile_router_is_told_what_else_it_needs",
     r"\./dev run monami6 lab up --router": "tests/kernel/test_mobile_router.py::"
     "test_up_tells_the_hosts_behind_the_router",

@@ -91,9 +91,10 @@ def test_bench_paths() -> None:
 
 def test_bench_flows() -> None:
     """With a limit for a machine that does other things; `./dev bench flows` measures it well."""
-    results = bench("flows", "--runs", "1", "--flows", "1", "1000", "--nodes", "20")
-    measured = {(result["nodes"], result["flows"]) for result in results}
-    assert (measured, len(results)) == ({(1, 1), (1, 1000), (20, 3)}, 3 * 8)
+    results = bench("flows", "--runs", "1", "--flows", "1", "1000", "--nodes", "20", "--hosts", "100")
+    measured = {(result["nodes"], result["flows"], result["hosts"]) for result in results}
+    expected = {(1, 1, False), (1, 1000, False), (20, 3, False), (1, 100, True)}
+    assert (measured, len(results)) == (expected, len(expected) * 8)
     for result in results:
         assert result["value"] > 0
         assert result["ratio"] > 0.5
