@@ -38,6 +38,9 @@ leave the machine, and nothing that comes from outside may have one, neither as 
 TO_OWN_USE = f"ip6 daddr {OWN_USE}"
 INNER_TO_OWN_USE = f"@th,192,64 {int(OWN_USE.network_address) >> 64:#x}"
 """What nftables looks for, then."""
+BEFORE_OURS = -301
+"""Priority of the chain that looks for it, which comes before that which gives such destinations: while a table takes
+the place of another, packets go through the chains of both."""
 
 
 @dataclass(frozen=True, slots=True)

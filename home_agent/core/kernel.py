@@ -39,6 +39,7 @@ from mip6.ipsec import (
 )
 from mip6.kernel import (
     AGAIN,
+    BEFORE_OURS,
     DELIVER,
     FORWARD,
     INNER_TO_OWN_USE,
@@ -394,6 +395,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
     reassemble: a mobile node's own packet that is too big for the tunnel comes in fragments (RFC 2473 section 7.1).
     Nothing ever goes to this chain, but with such a rule the kernel puts fragments together before prerouting.
     keep_fragments: not those to mobile nodes, which would be too big for the tunnel as a whole.
+    from_outside: nobody else gives the destinations that stand for something here.
     prerouting: a Home Address option before a mobility message, which the kernel would refuse, is disguised
     (mip6.wire.extension); one that IPsec protects comes by here a second time without ESP, and stays as it is. Before
     payload it needs a binding (RFC 6275 section 9.3.1); without one the kernel is to discard the packet. ESP
@@ -428,9 +430,12 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
             (f"ip6 nexthdr 44 ip6 daddr {{ {homes} }} notrack",),
             f"type filter hook prerouting priority {BEFORE_REASSEMBLY}; policy accept;",
         ),
+        "from_outside": Chain(
+            (f"{TO_OWN_USE} counter name spoofed_outer_source drop",),
+            f"type filter hook prerouting priority {BEFORE_OURS}; policy accept;",
+        ),
         "prerouting": Chain(
             (
-                f"{TO_OWN_USE} counter name spoofed_outer_source drop",
                 f"{option} @nh,320,8 135 @nh,368,8 set 0x1e",
                 f"{option} @nh,320,8 != {{ 50, 51, 135 }} {unbound} @nh,368,8 set 0x5e",
                 f"ip6 daddr {own} ip6 nexthdr 41 jump from_tunnel",

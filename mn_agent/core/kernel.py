@@ -21,6 +21,7 @@ from mip6 import ipsec, path_mtu, route_optimization, tunnels
 from mip6.ipsec import PREFIX_DISCOVERY, RETURN_ROUTABILITY, TUNNELS, Side, protected_mtu, tunnel_address
 from mip6.kernel import (
     ANYWHERE,
+    BEFORE_OURS,
     DELIVER,
     LOCAL_TABLE,
     LOOPBACK,
@@ -395,6 +396,7 @@ def _static(
 ) -> Table:
     """What is there whatever the links and flows.
 
+    from_outside: nobody else gives the destinations that stand for something here.
     prerouting: a type 2 routing header, which the kernel would refuse, is disguised (mip6.wire.extension); a message
     that IPsec protects comes by here a second time without ESP, and stays as it is. Packets
     tunnelled to us are taken only from the home agent (RFC 6275 section 11.3.3) and sent to be decapsulated, or to
@@ -435,9 +437,12 @@ def _static(
         },
         counters=STATIC_COUNTERS | router.counters(networks),
         chains={
+            "from_outside": Chain(
+                (f"{TO_OWN_USE} counter name not_from_home_agent drop",),
+                f"type filter hook prerouting priority {BEFORE_OURS}; policy accept;",
+            ),
             "prerouting": Chain(
                 (
-                    f"{TO_OWN_USE} counter name not_from_home_agent drop",
                     f"{plain}ip6 saddr {home.agent} ip6 nexthdr 43 "
                     "@nh,320,8 135 @nh,336,16 0x0201 @nh,336,16 set 0xfd00",
                     f"ip6 nexthdr 41 ip6 daddr @care_of @th,192,128 {int(home.address):#x} jump for_home_address",
