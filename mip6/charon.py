@@ -11,6 +11,7 @@ from typing import Any
 
 from mip6.ike import Connection, initiation, loading, termination
 from mip6.ike_sas import EVENTS, SAS, SAS_EVENT, IkeDecodeError, IkeSa, sas_from
+from mip6.tasks import spawn
 from mip6.vici import Connected, Event, Lost, Vici, ViciError
 
 Sas = tuple[IkeSa, ...] | None
@@ -79,14 +80,9 @@ class Charon:
                 self._trouble(str(error))
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = spawn(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error  # a bug of our own: the loop's exception handler ends the daemon
+        task.add_done_callback(self._tasks.discard)
 
     def _hear(self, event: Event) -> None:
         match event:

@@ -9,13 +9,15 @@ import asyncio
 import io
 import logging
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Never, TypeVar
+from typing import Never, TypeVar
 
 from dbus_fast import BusType, Message, MessageFlag, MessageType
 from dbus_fast._private.unmarshaller import Unmarshaller
 from dbus_fast.aio import MessageBus
+
+from mip6.tasks import spawn
 
 ANSWER_S = 5.0
 """Patience with the bus, and with what is asked over it."""
@@ -305,15 +307,3 @@ def _library() -> Iterator[None]:
         raise AwayError from error
     except Exception as error:
         raise BusError(f"what {THE_BUS} says makes no sense: {error or type(error).__name__}") from error
-
-
-def spawn(work: Coroutine[Any, Any, _ResultT]) -> asyncio.Task[_ResultT]:
-    """Work of its own, whose failure ends the daemon."""
-    task = asyncio.get_running_loop().create_task(work)
-    task.add_done_callback(_done)
-    return task
-
-
-def _done(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error  # a bug of our own: the loop's exception handler ends the daemon

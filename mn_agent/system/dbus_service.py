@@ -16,6 +16,7 @@ from dbus_fast import Message, MessageFlag, Variant
 from dbus_fast.unpack import unpack_variants
 
 from mip6.control import ControlError, Method, Peer, groups, nobody_else
+from mip6.tasks import spawn
 from mn_agent.core.status import FlowStatus, LinkStatus, Status
 from mn_agent.system import polkit
 from mn_agent.system.bus import (
@@ -28,7 +29,6 @@ from mn_agent.system.bus import (
     Bus,
     BusError,
     patience,
-    spawn,
     stay,
 )
 from mn_agent.system.polkit import Subject

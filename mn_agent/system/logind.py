@@ -11,7 +11,8 @@ from typing import Never
 
 from dbus_fast import Message
 
-from mn_agent.system.bus import BUS, BUS_PATH, THE_BUS, AwayError, Bus, patience, spawn, stay
+from mip6.tasks import spawn
+from mn_agent.system.bus import BUS, BUS_PATH, THE_BUS, AwayError, Bus, patience, stay
 
 _NAME = "org.freedesktop.login1"
 _MANAGER_PATH, _MANAGER = "/org/freedesktop/login1", f"{_NAME}.Manager"

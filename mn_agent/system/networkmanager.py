@@ -12,6 +12,7 @@ import msgspec
 from dbus_fast import Message
 from dbus_fast.unpack import unpack_variants
 
+from mip6.tasks import spawn
 from mn_agent.core.devices import (
     NO_OBJECT,
     AccessPointProperties,
@@ -23,7 +24,7 @@ from mn_agent.core.devices import (
     WirelessProperties,
     device,
 )
-from mn_agent.system.bus import BUS, PROPERTIES, AwayError, Bus, BusError, patience, spawn, stay
+from mn_agent.system.bus import BUS, PROPERTIES, AwayError, Bus, BusError, patience, stay
 
 PAUSE_S = 0.05
 """Between reading and reading again; more where that takes long."""

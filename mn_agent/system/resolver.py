@@ -4,7 +4,7 @@ What a server says may be anything: an answer comes out, or why there is none, a
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import dns.exception
 import dns.rdatatype
 import dns.resolver
 
+from mip6.tasks import spawn
 from mn_agent.core.dns import Answer, Failure, Kind, Query, Question
 
 TIMEOUT_S = 2.0
@@ -36,17 +37,9 @@ class Resolver:
 
     def ask(self, query: Query) -> None:
         """Ask for it, and tell before long."""
-        self._spawn(self._ask(query))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = spawn(self._ask(query))
         self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error  # a bug of our own: the loop's exception handler ends the daemon
+        task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, query: Query) -> None:
         try:
