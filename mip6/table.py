@@ -13,8 +13,7 @@ Elements = frozenset[Element] | Mapping[Element, Element]
 SPI = "@th,0,32"
 """Of an ESP packet, in nft syntax; in elements it is a number."""
 
-BEFORE_REASSEMBLY = -450
-"""A priority in prerouting: before the kernel puts fragments together, if something makes it do that."""
+_BEFORE_REASSEMBLY = -450
 
 
 class Counter(NamedTuple):
@@ -38,6 +37,14 @@ class Chain:
 
     rules: tuple[str, ...]
     hook: str = ""
+
+
+def reassembly(*kept: str) -> dict[str, Chain]:
+    """Chains that have the kernel put fragments together before prerouting, but for the packets of these rules, which
+    end in notrack. Nothing ever goes to `reassemble`: that there is such a rule is enough.
+    """
+    hook = f"type filter hook prerouting priority {_BEFORE_REASSEMBLY}; policy accept;"
+    return {"reassemble": Chain(("meta l4proto tcp tproxy to :1",)), "keep_fragments": Chain(kept, hook)}
 
 
 @dataclass(frozen=True, slots=True)

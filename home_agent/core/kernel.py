@@ -58,7 +58,7 @@ from mip6.kernel import (
     tunnel_route_mtu,
 )
 from mip6.mark import Mark
-from mip6.table import BEFORE_REASSEMBLY, SPI, Chain, Element, Elements, Set, Table
+from mip6.table import SPI, Chain, Element, Elements, Set, Table, reassembly
 from mip6.wire.registry import IcmpType, NextHeader
 from mip6.wire.traffic_selectors import Ipv6Selector
 from mip6.xfrm import Policy
@@ -425,11 +425,7 @@ def _static(own: IPv6Address, prefixes: tuple[IPv6Network, ...], lengths: tuple[
     if lengths:
         copy += [rule.replace("@copy_", "@copy_network_") for rule in copy]
     chains = {
-        "reassemble": Chain(("meta l4proto tcp tproxy to :1",)),
-        "keep_fragments": Chain(
-            (f"ip6 nexthdr 44 ip6 daddr {{ {homes} }} notrack",),
-            f"type filter hook prerouting priority {BEFORE_REASSEMBLY}; policy accept;",
-        ),
+        **reassembly(f"ip6 nexthdr 44 ip6 daddr {{ {homes} }} notrack"),
         "from_outside": Chain(
             (f"{TO_OWN_USE} counter name spoofed_outer_source drop",),
             f"type filter hook prerouting priority {BEFORE_OURS}; policy accept;",

@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from mip6.kernel import ANYWHERE, DELIVER, FORWARD, LOOPBACK, MAIN_TABLE, Route, Rule, decapsulation_route, host
 from mip6.mark import Mark
-from mip6.table import BEFORE_REASSEMBLY, Chain, Element, Elements, Set
+from mip6.table import Chain, Element, Elements, Set, reassembly
 from mn_agent.core.interfaces import Interface
 from mn_agent.core.settings import Home, RouterSettings
 
@@ -196,13 +196,7 @@ def nftables(home: Home, settings: RouterSettings, arrived: tuple[str, ...], *, 
 
 def _reassembly(home: Home) -> dict[str, Chain]:
     kept = "meta iif @inside ip6 nexthdr 44"
-    return {
-        "reassemble": Chain(("meta l4proto tcp tproxy to :1",)),
-        "keep_fragments": Chain(
-            (f"{kept} ip6 daddr != {home.agent} notrack", f"{kept} @nh,320,8 != 41 notrack"),
-            f"type filter hook prerouting priority {BEFORE_REASSEMBLY}; policy accept;",
-        ),
-    }
+    return reassembly(f"{kept} ip6 daddr != {home.agent} notrack", f"{kept} @nh,320,8 != 41 notrack")
 
 
 def _counted(settings: RouterSettings, direction: str) -> Iterator[str]:
