@@ -46,7 +46,7 @@ from home_agent.core.settings import Node, Settings
 from home_agent.core.state import State
 from home_agent.core.switch import Switch, told
 from home_agent.core.switch import message as switch_message
-from mip6 import path_mtu
+from mip6 import address_check, path_mtu
 from mip6.ike_sas import IkeSa
 from mip6.reception import Discard, IcmpError, receive, unknown_binding
 from mip6.relay import read_too_big
@@ -398,8 +398,8 @@ def _check(state: State, home_address: IPv6Address, packet: Packet, now: float) 
     if check is not None:
         waiting = replace(check, packet=packet)
         return replace(state, checks={**state.checks, home_address: waiting}), []
-    checks = {**state.checks, home_address: home_link.Check(packet, now + home_link.CHECK_S)}
-    return replace(state, checks=checks), [SendNeighbor(home_link.question(home_address))]
+    checks = {**state.checks, home_address: home_link.Check(packet, now + address_check.CHECK_S)}
+    return replace(state, checks=checks), [SendNeighbor(address_check.question(home_address))]
 
 
 def _end_checks(state: State, now: float) -> tuple[State, list[Command]]:
@@ -502,13 +502,13 @@ def _defend(state: State, now: float) -> tuple[State, list[Command]]:
     if link is None:
         return state, []
     commands: list[Command] = []
-    new = home_link.Defence(home_link.ANNOUNCEMENTS, now)
+    new = home_link.Defence(address_check.ANNOUNCEMENTS, now)
     bound = [one for one, entry in state.cache.items() if entry.bindings and state.owners[one].is_on_home_link]
     defences = {home_address: state.defences.get(home_address, new) for home_address in bound}
     for home_address, defence in defences.items():
         if defence.due_at <= now:
             left = defence.left - 1
-            defences[home_address] = home_link.Defence(left, now + home_link.BETWEEN_S if left else inf)
+            defences[home_address] = home_link.Defence(left, now + address_check.BETWEEN_S if left else inf)
             router = _is_router(state, home_address)
             commands.append(SendNeighbor(home_link.announcement(link, home_address, router=router)))
     return (replace(state, defences=defences), commands) if defences != state.defences else (state, [])

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from mip6.address_check import is_contradiction
 from mip6.wire.extension import Packet
 from mip6.wire.neighbor import (
     ALL_NODES,
@@ -15,13 +16,7 @@ from mip6.wire.neighbor import (
     NeighborAdvertisement,
     NeighborMessage,
     NeighborSolicitation,
-    solicited_node,
 )
-
-CHECK_S = 1.0
-"""How long somebody else may take to say that an address is his (RetransTimer, RFC 4861 section 10)."""
-ANNOUNCEMENTS, BETWEEN_S = 3, 1.0
-"""MAX_NEIGHBOR_ADVERTISEMENT, RetransTimer (RFC 4861 section 10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +43,6 @@ class Defence:
 
     left: int
     due_at: float
-
-
-def question(home_address: IPv6Address) -> NeighborSolicitation:
-    """Whether it is somebody else's."""
-    return NeighborSolicitation(NOBODY, solicited_node(home_address), home_address)
 
 
 def announcement(link: HomeLink, home_address: IPv6Address, *, router: bool) -> NeighborAdvertisement:
@@ -82,8 +72,4 @@ def _advertisement(
 
 def contradicts(message: NeighborMessage, link: HomeLink, checks: Mapping[IPv6Address, Check]) -> bool:
     """Whether it says that an address which is being checked is somebody else's, or about to be."""
-    if message.target not in checks:
-        return False
-    if isinstance(message, NeighborSolicitation):
-        return message.source == NOBODY
-    return message.hardware_address != link.hardware_address
+    return message.target in checks and is_contradiction(message, link.hardware_address)

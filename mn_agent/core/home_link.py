@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mip6 import address_check
 from mip6.wire.neighbor import NeighborAdvertisement, NeighborMessage
 from mn_agent.core import bindings, homecoming
 from mn_agent.core.bindings import Return
@@ -37,7 +38,8 @@ def come_home(state: State, now: float) -> tuple[State, list[Command]]:
     commands: list[Command] = []
     address = state.settings.home.address
     if new.phase is not known.phase and (new.phase is homecoming.Phase.ASKING or _is_defended_on(state, link)):
-        commands.append(SendNeighbor(link.index, homecoming.question(address)))
+        # The home agent tells where it is, and anybody else that the address is taken
+        commands.append(SendNeighbor(link.index, address_check.question(address)))
     if new.announce_at <= now:
         new = homecoming.announced(new, now)
         commands.append(SendNeighbor(link.index, homecoming.announcement(link, address)))

@@ -12,20 +12,14 @@ from enum import Enum
 from ipaddress import IPv6Address
 from math import inf
 
+from mip6 import address_check
+from mip6.address_check import ANNOUNCEMENTS, BETWEEN_S, CHECK_S
 from mip6.wire.neighbor import (
     ALL_NODES,
-    NOBODY,
     NeighborAdvertisement,
     NeighborMessage,
-    NeighborSolicitation,
-    solicited_node,
 )
 from mn_agent.core.links import Link
-
-CHECK_S = 1.0
-"""How long somebody else may take to say that the address is his (RetransTimer, RFC 4861 section 10)."""
-ANNOUNCEMENTS, BETWEEN_S = 3, 1.0
-"""MAX_NEIGHBOR_ADVERTISEMENT, RetransTimer (RFC 4861 section 10)."""
 
 
 class Phase(Enum):
@@ -107,16 +101,7 @@ def announced(known: Homecoming, now: float) -> Homecoming:
 
 def is_contradiction(known: Homecoming, heard: NeighborMessage, link: Link) -> bool:
     """Whether it says that somebody has the address that we are asking for, or is about to take it."""
-    if known.phase is not Phase.ASKING:
-        return False
-    if isinstance(heard, NeighborSolicitation):
-        return heard.source == NOBODY
-    return heard.hardware_address != link.hardware_address
-
-
-def question(home_address: IPv6Address) -> NeighborSolicitation:
-    """Who has it? The home agent tells where it is, and anybody else that the address is taken."""
-    return NeighborSolicitation(NOBODY, solicited_node(home_address), home_address)
+    return known.phase is Phase.ASKING and address_check.is_contradiction(heard, link.hardware_address)
 
 
 def announcement(link: Link, home_address: IPv6Address) -> NeighborAdvertisement:
